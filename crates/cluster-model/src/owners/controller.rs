@@ -1,0 +1,48 @@
+//! Controllers of which only one thing matters here: which orphaned pods they would adopt.
+
+use k8s_openapi::api::{apps, batch, core};
+
+use crate::identity::{ObjectKey, Uid};
+use crate::selector::Selector;
+
+/// A controller that claims pods by label.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Controller {
+    /// The kind, for the person who reads the reason.
+    pub kind: &'static str,
+    /// Which object.
+    pub key: ObjectKey,
+    /// Its uid.
+    pub uid: Uid,
+    /// The pods that it would adopt if nobody owned them.
+    pub selector: Selector,
+}
+
+macro_rules! controller_from {
+    ($type:ty, $kind:literal, $selector:expr) => {
+        impl From<&$type> for Controller {
+            fn from(object: &$type) -> Self {
+                let read: fn(&$type) -> Selector = $selector;
+                Self {
+                    kind: $kind,
+                    key: ObjectKey::of(&object.metadata),
+                    uid: Uid(object.metadata.uid.clone().unwrap_or_default()),
+                    selector: read(object),
+                }
+            }
+        }
+    };
+}
+
+controller_from!(apps::v1::StatefulSet, "StatefulSet", |set| {
+    Selector::from_label_selector(set.spec.as_ref().map(|spec| &spec.selector))
+});
+controller_from!(apps::v1::DaemonSet, "DaemonSet", |set| {
+    Selector::from_label_selector(set.spec.as_ref().map(|spec| &spec.selector))
+});
+controller_from!(batch::v1::Job, "Job", |job| {
+    Selector::from_label_selector(job.spec.as_ref().and_then(|spec| spec.selector.as_ref()))
+});
+controller_from!(core::v1::ReplicationController, "ReplicationController", |controller| {
+    Selector::from_map(controller.spec.as_ref().and_then(|spec| spec.selector.as_ref()))
+});

@@ -1,0 +1,91 @@
+//! Who holds a lease, told so that a person knows whom to ask and the same host knows whether the process still lives.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use k8s_openapi::api::coordination::v1::Lease;
+use serde::{Deserialize, Serialize};
+
+use super::HOLDER;
+
+/// The run behind a lease.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Holder {
+    /// The run's id.
+    pub run: String,
+    /// The user, as the kubeconfig names them.
+    pub user: String,
+    /// The host that the run is started on.
+    pub host: String,
+    /// The process there.
+    pub pid: u32,
+    /// Since when, by the operator's clock.
+    pub since: Timestamp,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{} (process {}, run {}, since {:.0})", self.user, self.host, self.pid, self.run, self.since)
+    }
+}
+
+impl Holder {
+    /// Describes this process.
+    pub fn this_process(run: &str, user: &str, since: Timestamp) -> Self {
+        Self { run: run.to_owned(), user: user.to_owned(), host: host_name(), pid: std::process::id(), since }
+    }
+
+    /// Reads the holder of a lease; `None` for a lease that nobody of us wrote.
+    pub(super) fn of(lease: &Lease) -> Option<Self> {
+        serde_json::from_str(lease.metadata.annotations.as_ref()?.get(HOLDER)?).ok()
+    }
+
+    pub(super) fn to_text(&self) -> String {
+        // A plain struct of strings and numbers always serialises.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// Whether it ran on the same host as `me` and its process is gone.
+    pub(super) fn is_dead_here(&self, me: &Self) -> bool {
+        self.host == me.host && self.pid != me.pid && !is_alive(self.pid)
+    }
+}
+
+#[cfg(unix)]
+fn is_alive(pid: u32) -> bool {
+    use rustix::process::{Pid, test_kill_process};
+    let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return false };
+    // Another user's process may not be signalled, but it is there.
+    !matches!(test_kill_process(pid), Err(rustix::io::Errno::SRCH))
+}
+
+#[cfg(not(unix))]
+fn is_alive(_pid: u32) -> bool {
+    true
+}
+
+#[cfg(unix)]
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+#[cfg(not(unix))]
+#[expect(clippy::disallowed_methods, reason = "Windows tells the name of the host in the environment")]
+fn host_name() -> String {
+    std::env::var("COMPUTERNAME").unwrap_or_else(|_| "unknown".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_dead_process_of_the_same_host_is_dead() {
+        let me = Holder::this_process("r1", "alice", Timestamp::UNIX_EPOCH);
+        let dead = Holder { pid: 0x7fff_fff0, ..me.clone() };
+        assert_eq!(dead.is_dead_here(&me), cfg!(unix));
+        assert!(!me.is_dead_here(&me));
+        assert!(!Holder { host: "elsewhere".into(), ..dead }.is_dead_here(&me));
+    }
+}

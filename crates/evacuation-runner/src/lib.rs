@@ -1,0 +1,16 @@
+//! The edge between the pure engine and the API server.
+//!
+//! * [`observe`] lists what a plan needs into a `ClusterSnapshot`.
+//! * [`live_view::LiveView`] keeps such a snapshot current by watches.
+//! * [`lease::LeaseGuard`] is the right to write: without one there is no [`actions::ClusterActions`].
+//! * [`actions::ClusterActions`] performs one engine command as one API call.
+//! * [`run::run`] is the only loop: view, answers, timers, interrupts and the lease feed the engine.
+
+pub mod access;
+pub mod actions;
+pub mod interrupts;
+pub mod lease;
+pub mod live_view;
+pub mod observe;
+pub mod preflight;
+pub mod run;

@@ -1,0 +1,261 @@
+//! The cluster as it is now: a snapshot kept current by watches on what the plan touches, and nothing else.
+//!
+//! Each object has one source: the pods of a namespace that is watched whole come from there, never from the watch of
+//! their node, so no older event of a slower watch can bring back what is gone.
+
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+
+use cluster_model::budget::Budget;
+use cluster_model::endpoint_slice::EndpointSlice;
+use cluster_model::identity::{NodeName, ObjectKey, PodId, Uid};
+use cluster_model::node::Node;
+use cluster_model::owners::ReplicaSet;
+use cluster_model::pod::Pod;
+use cluster_model::snapshot::{Change, ClusterSnapshot};
+use futures::future::FutureExt;
+use futures::stream::{BoxStream, SelectAll, StreamExt};
+use k8s_openapi::api::apps::v1 as apps;
+use k8s_openapi::api::core::v1 as core;
+use k8s_openapi::api::discovery::v1 as discovery;
+use k8s_openapi::api::policy::v1 as policy;
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Api, Resource};
+use serde::de::DeserializeOwned;
+
+use crate::access::ApiAccess;
+use crate::observe::Observation;
+
+/// How many objects a page of a watch's first list holds: pages are decoded whole, and memory is dear.
+const PAGE: u32 = 100;
+
+/// A snapshot and the watches that feed it.
+pub struct LiveView {
+    cluster: ClusterSnapshot,
+    sources: SelectAll<BoxStream<'static, Told>>,
+    waiting_for_first_list: usize,
+}
+
+/// What a watch tells.
+enum Told {
+    Changes(Vec<Change>),
+    /// The first list of a source is complete.
+    Synced(Vec<Change>),
+    Trouble(String),
+}
+
+/// What [`LiveView::changed`] saw.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// The snapshot is newer than before.
+    Changes,
+    /// A watch failed and is being set up again; the snapshot stays as it was.
+    Trouble(String),
+}
+
+/// The key under which a source remembers what it has told.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Key {
+    Node(NodeName),
+    Pod(PodId),
+    ReplicaSet(Uid),
+    Budget(ObjectKey),
+    Slice(ObjectKey),
+}
+
+impl Key {
+    fn gone(self) -> Change {
+        match self {
+            Self::Node(name) => Change::NodeGone(name),
+            Self::Pod(id) => Change::PodGone(id),
+            Self::ReplicaSet(uid) => Change::ReplicaSetGone(uid),
+            Self::Budget(key) => Change::BudgetGone(key),
+            Self::Slice(key) => Change::SliceGone(key),
+        }
+    }
+}
+
+impl LiveView {
+    /// Sets up the watches for a drain of `targets`: the nodes by name, their pods, and in each namespace with
+    /// handovers its pods, ReplicaSets, budgets and EndpointSlices; in the others their budgets.
+    pub fn new(access: &ApiAccess, targets: &[NodeName], observation: Observation) -> Self {
+        let Observation { cluster, handover_namespaces, eviction_namespaces, .. } = observation;
+        let mut sources: Vec<BoxStream<'static, Told>> = Vec::new();
+        let client = || access.client.clone();
+        for target in targets {
+            let known = BTreeSet::from([Key::Node(target.clone())]);
+            let named = watcher::Config::default().fields(&format!("metadata.name={target}"));
+            sources.push(source(Api::<core::Node>::all(client()), named, known, |node| {
+                let node = Node::from(node);
+                Some((Key::Node(node.name.clone()), Change::Node(Box::new(node))))
+            }));
+            let elsewhere = handover_namespaces.clone();
+            let known = cluster.pods_on(target).filter(|pod| !elsewhere.contains(&pod.id.namespace));
+            let known = known.map(|pod| Key::Pod(pod.id.clone())).collect();
+            let bound = watcher::Config::default().fields(&format!("spec.nodeName={target}"));
+            sources.push(source(Api::<core::Pod>::all(client()), bound, known, move |pod| {
+                let pod = Pod::from(pod);
+                let is_other = elsewhere.contains(&pod.id.namespace);
+                (!is_other).then(|| (Key::Pod(pod.id.clone()), Change::Pod(Box::new(pod))))
+            }));
+        }
+        for namespace in &handover_namespaces {
+            let known = cluster.pods_of(namespace).map(|pod| Key::Pod(pod.id.clone())).collect();
+            sources.push(source(
+                Api::<core::Pod>::namespaced(client(), namespace),
+                watcher::Config::default(),
+                known,
+                |pod| {
+                    let pod = Pod::from(pod);
+                    Some((Key::Pod(pod.id.clone()), Change::Pod(Box::new(pod))))
+                },
+            ));
+            let sets = cluster.replica_sets().filter(|set| set.key.namespace == *namespace);
+            let known = sets.map(|set| Key::ReplicaSet(set.uid.clone())).collect();
+            sources.push(source(
+                Api::<apps::ReplicaSet>::namespaced(client(), namespace),
+                watcher::Config::default(),
+                known,
+                |set| {
+                    let set = ReplicaSet::from(set);
+                    Some((Key::ReplicaSet(set.uid.clone()), Change::ReplicaSet(Box::new(set))))
+                },
+            ));
+            let slices = cluster.slices().filter(|slice| slice.key.namespace == *namespace);
+            let known = slices.map(|slice| Key::Slice(slice.key.clone())).collect();
+            sources.push(source(
+                Api::<discovery::EndpointSlice>::namespaced(client(), namespace),
+                watcher::Config::default(),
+                known,
+                |slice| {
+                    let slice = EndpointSlice::from(slice);
+                    Some((Key::Slice(slice.key.clone()), Change::Slice(slice)))
+                },
+            ));
+        }
+        for namespace in handover_namespaces.iter().chain(&eviction_namespaces) {
+            let budgets = cluster.budgets().filter(|budget| budget.key.namespace == *namespace);
+            let known: BTreeSet<_> = budgets.map(|budget| Key::Budget(budget.key.clone())).collect();
+            // A budget made after the plan is met by the eviction API all the same.
+            if known.is_empty() && eviction_namespaces.contains(namespace) {
+                continue;
+            }
+            sources.push(source(
+                Api::<policy::PodDisruptionBudget>::namespaced(client(), namespace),
+                watcher::Config::default(),
+                known,
+                |budget| {
+                    let budget = Budget::from(budget);
+                    Some((Key::Budget(budget.key.clone()), Change::Budget(budget)))
+                },
+            ));
+        }
+        let waiting_for_first_list = sources.len();
+        Self { cluster, sources: futures::stream::select_all(sources), waiting_for_first_list }
+    }
+
+    /// The cluster as it is known now.
+    pub fn cluster(&self) -> &ClusterSnapshot {
+        &self.cluster
+    }
+
+    /// Whether every watch has brought its first list: before that the snapshot mixes old and new.
+    pub fn is_synced(&self) -> bool {
+        self.waiting_for_first_list == 0
+    }
+
+    /// Waits for news and takes in all of it that is there.
+    pub async fn changed(&mut self) -> Seen {
+        let mut seen = match self.sources.next().await {
+            Some(told) => self.take_in(told),
+            // Watches never end by themselves; without any there is no news.
+            None => std::future::pending().await,
+        };
+        while let Some(Some(told)) = self.sources.next().now_or_never() {
+            match self.take_in(told) {
+                Seen::Changes => {}
+                trouble @ Seen::Trouble(_) => seen = trouble,
+            }
+        }
+        seen
+    }
+
+    fn take_in(&mut self, told: Told) -> Seen {
+        let changes = match told {
+            Told::Trouble(message) => return Seen::Trouble(message),
+            Told::Synced(changes) => {
+                self.waiting_for_first_list = self.waiting_for_first_list.saturating_sub(1);
+                changes
+            }
+            Told::Changes(changes) => changes,
+        };
+        changes.into_iter().for_each(|change| self.cluster.apply(change));
+        Seen::Changes
+    }
+}
+
+/// What a source remembers between events.
+struct Memory {
+    known: BTreeSet<Key>,
+    listed: BTreeSet<Key>,
+    has_synced: bool,
+}
+
+/// Turns a watch into changes of the snapshot. A list that is made anew after a gap also tells what went meanwhile.
+fn source<K>(
+    api: Api<K>,
+    config: watcher::Config,
+    known: BTreeSet<Key>,
+    read: impl Fn(&K) -> Option<(Key, Change)> + Send + 'static,
+) -> BoxStream<'static, Told>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    let mut memory = Memory { known, listed: BTreeSet::new(), has_synced: false };
+    let resource = K::plural(&()).into_owned();
+    watcher(api, config.page_size(PAGE))
+        .default_backoff()
+        .map(move |event| match event {
+            Ok(event) => memory.take_in(event, &read),
+            Err(error) => Told::Trouble(format!("the watch of {resource} is being set up again: {error}")),
+        })
+        .boxed()
+}
+
+impl Memory {
+    fn take_in<K>(&mut self, event: Event<K>, read: impl Fn(&K) -> Option<(Key, Change)>) -> Told {
+        match event {
+            Event::Init => {
+                self.listed.clear();
+                Told::Changes(Vec::new())
+            }
+            Event::InitApply(object) => {
+                let Some((key, change)) = read(&object) else { return Told::Changes(Vec::new()) };
+                self.listed.insert(key.clone());
+                self.known.insert(key);
+                Told::Changes(vec![change])
+            }
+            Event::InitDone => {
+                let gone: Vec<_> = self.known.difference(&self.listed).cloned().collect();
+                self.known = std::mem::take(&mut self.listed);
+                let changes = gone.into_iter().map(Key::gone).collect();
+                if std::mem::replace(&mut self.has_synced, true) {
+                    Told::Changes(changes)
+                } else {
+                    Told::Synced(changes)
+                }
+            }
+            Event::Apply(object) => {
+                let Some((key, change)) = read(&object) else { return Told::Changes(Vec::new()) };
+                self.known.insert(key);
+                Told::Changes(vec![change])
+            }
+            Event::Delete(object) => {
+                let Some((key, _)) = read(&object) else { return Told::Changes(Vec::new()) };
+                self.known.remove(&key);
+                Told::Changes(vec![key.gone()])
+            }
+        }
+    }
+}

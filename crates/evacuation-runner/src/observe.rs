@@ -1,0 +1,285 @@
+//! Lists: what a plan needs to know, in pages, decoded and reduced page by page.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
+
+use cluster_model::budget::Budget;
+use cluster_model::claim::Claim;
+use cluster_model::endpoint_slice::EndpointSlice;
+use cluster_model::identity::{NodeName, Uid};
+use cluster_model::marks::DETACHED_HASH;
+use cluster_model::node::Node;
+use cluster_model::owners::{Controller, Deployment, OwnerKind, ReplicaSet, owner_kind};
+use cluster_model::pod::{Pod, TEMPLATE_HASH};
+use cluster_model::service::PodChooser;
+use cluster_model::snapshot::{Change, ClusterSnapshot};
+use futures::{StreamExt, TryStreamExt, stream};
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::apps::v1 as apps;
+use k8s_openapi::api::batch::v1 as batch;
+use k8s_openapi::api::core::v1 as core;
+use k8s_openapi::api::discovery::v1 as discovery;
+use k8s_openapi::api::networking::v1 as networking;
+use k8s_openapi::api::policy::v1 as policy;
+use kube::api::ListParams;
+use kube::{Api, Resource};
+use serde::de::DeserializeOwned;
+
+use crate::access::{ApiAccess, CallError};
+
+/// How many lists are asked for at a time.
+const LISTS_IN_FLIGHT: usize = 8;
+
+/// A list that did not come.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot list {resource}{}", .namespace.as_ref().map(|name| format!(" in namespace {name}")).unwrap_or_default())]
+pub struct ListError {
+    /// The resource's plural.
+    pub resource: String,
+    /// Where; `None` for the whole cluster.
+    pub namespace: Option<String>,
+    /// What happened.
+    #[source]
+    pub source: CallError,
+}
+
+/// What a plan is made of.
+#[derive(Debug)]
+pub struct Observation {
+    /// The cluster, as far as it was looked at.
+    pub cluster: ClusterSnapshot,
+    /// The namespaces in which pods may be handed over, and so are watched whole.
+    pub handover_namespaces: BTreeSet<String>,
+    /// The other namespaces with pods that have to go.
+    pub eviction_namespaces: BTreeSet<String>,
+    /// The pods on the nodes that `--pod-selector` lets through; `None`: all.
+    pub selected: Option<BTreeSet<Uid>>,
+}
+
+/// Lists all nodes of the cluster.
+pub async fn nodes(access: &ApiAccess) -> Result<Vec<Node>, ListError> {
+    let mut nodes = Vec::new();
+    each_page(access, &Api::<core::Node>::all(access.client.clone()), None, &ListParams::default(), |node| {
+        nodes.push(Node::from(&node));
+    })
+    .await?;
+    Ok(nodes)
+}
+
+/// Lists the names of the nodes that a label selector chooses.
+pub async fn node_names(access: &ApiAccess, selector: &str) -> Result<Vec<NodeName>, ListError> {
+    let mut names = Vec::new();
+    let params = ListParams::default().labels(selector);
+    each_page(access, &Api::<core::Node>::all(access.client.clone()), None, &params, |node| {
+        names.push(Node::from(&node).name);
+    })
+    .await?;
+    names.sort();
+    Ok(names)
+}
+
+/// Finds all detached pods of the cluster by one list.
+pub async fn detached_pods(access: &ApiAccess) -> Result<Vec<Pod>, ListError> {
+    let mut pods = Vec::new();
+    let params = ListParams::default().labels(&format!("{TEMPLATE_HASH}={DETACHED_HASH}"));
+    each_page(access, &Api::<core::Pod>::all(access.client.clone()), None, &params, |pod| pods.push(Pod::from(&pod)))
+        .await?;
+    Ok(pods)
+}
+
+/// Looks at everything that the drain of `targets` depends on. `with_handovers` says whether pods may be handed over;
+/// without, fewer kinds are listed.
+pub async fn for_drain(
+    access: &ApiAccess,
+    all_nodes: Vec<Node>,
+    targets: &[NodeName],
+    pod_selector: Option<&str>,
+    with_handovers: bool,
+) -> Result<Observation, ListError> {
+    let mut cluster = ClusterSnapshot::default();
+    for node in all_nodes {
+        cluster.apply(Change::Node(Box::new(node)));
+    }
+    let pods = Api::<core::Pod>::all(access.client.clone());
+    let mut selected = pod_selector.map(|_| BTreeSet::new());
+    for target in targets {
+        let params = ListParams::default().fields(&format!("spec.nodeName={target}"));
+        if let (Some(selector), Some(selected)) = (pod_selector, selected.as_mut()) {
+            let params = params.clone().labels(selector);
+            each_page(access, &pods, None, &params, |pod| {
+                let pod = Pod::from(&pod);
+                selected.insert(pod.id.uid.clone());
+                cluster.apply(Change::Pod(Box::new(pod)));
+            })
+            .await?;
+        } else {
+            each_page(access, &pods, None, &params, |pod| cluster.apply(Change::Pod(Box::new(Pod::from(&pod)))))
+                .await?;
+        }
+    }
+    let scopes = scopes(&cluster, with_handovers);
+    let (mut handover_namespaces, mut eviction_namespaces) = (BTreeSet::new(), BTreeSet::new());
+    for (namespace, scope) in &scopes {
+        let into = if scope.handover { &mut handover_namespaces } else { &mut eviction_namespaces };
+        into.insert(namespace.clone());
+    }
+    let lists: Vec<_> = scopes
+        .into_iter()
+        .flat_map(|(namespace, scope)| scope.kinds().into_iter().map(move |kind| (namespace.clone(), kind)))
+        .collect();
+    let changes: Vec<Vec<Change>> = stream::iter(lists)
+        .map(|(namespace, kind)| async move { kind.list(access, &namespace).await })
+        .buffer_unordered(LISTS_IN_FLIGHT)
+        .try_collect()
+        .await?;
+    changes.into_iter().flatten().for_each(|change| cluster.apply(change));
+    Ok(Observation { cluster, handover_namespaces, eviction_namespaces, selected })
+}
+
+/// What a namespace has to be looked at for.
+#[derive(Clone, Copy, Debug, Default)]
+struct Scope {
+    handover: bool,
+    claims: bool,
+    daemon_sets: bool,
+}
+
+/// The kinds that are listed in a namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Listed {
+    Pods,
+    ReplicaSets,
+    Deployments,
+    StatefulSets,
+    DaemonSets,
+    Jobs,
+    ReplicationControllers,
+    Services,
+    NetworkPolicies,
+    Budgets,
+    Slices,
+    Claims,
+}
+
+fn scopes(cluster: &ClusterSnapshot, with_handovers: bool) -> BTreeMap<String, Scope> {
+    let mut scopes: BTreeMap<String, Scope> = BTreeMap::new();
+    for pod in cluster.pods().filter(|pod| !pod.is_mirror) {
+        let owner = owner_kind(pod);
+        let scope = scopes.entry(pod.id.namespace.clone()).or_default();
+        scope.daemon_sets |= owner == OwnerKind::DaemonSet;
+        // A pod that an earlier run detached is watched like one that this run will, whatever the strategy.
+        if (with_handovers && owner == OwnerKind::ReplicaSet) || pod.detached.is_some() {
+            scope.handover = true;
+            scope.claims |= !pod.claims.is_empty();
+        }
+    }
+    scopes
+}
+
+impl Scope {
+    fn kinds(self) -> Vec<Listed> {
+        let mut kinds = vec![Listed::ReplicaSets, Listed::Budgets, Listed::Slices];
+        if self.handover {
+            kinds.extend([
+                Listed::Pods,
+                Listed::Deployments,
+                Listed::StatefulSets,
+                Listed::Jobs,
+                Listed::ReplicationControllers,
+                Listed::Services,
+                Listed::NetworkPolicies,
+            ]);
+        }
+        if self.handover || self.daemon_sets {
+            kinds.push(Listed::DaemonSets);
+        }
+        if self.claims {
+            kinds.push(Listed::Claims);
+        }
+        kinds
+    }
+}
+
+impl Listed {
+    async fn list(self, access: &ApiAccess, namespace: &str) -> Result<Vec<Change>, ListError> {
+        match self {
+            Self::Pods => collect(access, namespace, |pod: core::Pod| Change::Pod(Box::new(Pod::from(&pod)))).await,
+            Self::ReplicaSets => {
+                collect(access, namespace, |set: apps::ReplicaSet| Change::ReplicaSet(Box::new(ReplicaSet::from(&set))))
+                    .await
+            }
+            Self::Deployments => {
+                collect(access, namespace, |item: apps::Deployment| Change::Deployment(Deployment::from(&item))).await
+            }
+            Self::StatefulSets => {
+                collect(access, namespace, |item: apps::StatefulSet| Change::Controller(Controller::from(&item))).await
+            }
+            Self::DaemonSets => {
+                collect(access, namespace, |item: apps::DaemonSet| Change::Controller(Controller::from(&item))).await
+            }
+            Self::Jobs => {
+                collect(access, namespace, |item: batch::Job| Change::Controller(Controller::from(&item))).await
+            }
+            Self::ReplicationControllers => {
+                let change = |item: core::ReplicationController| Change::Controller(Controller::from(&item));
+                collect(access, namespace, change).await
+            }
+            Self::Services => {
+                collect(access, namespace, |item: core::Service| Change::Chooser(PodChooser::from(&item))).await
+            }
+            Self::NetworkPolicies => {
+                let change = |item: networking::NetworkPolicy| Change::Chooser(PodChooser::from(&item));
+                collect(access, namespace, change).await
+            }
+            Self::Budgets => {
+                collect(access, namespace, |item: policy::PodDisruptionBudget| Change::Budget(Budget::from(&item)))
+                    .await
+            }
+            Self::Slices => {
+                collect(access, namespace, |item: discovery::EndpointSlice| Change::Slice(EndpointSlice::from(&item)))
+                    .await
+            }
+            Self::Claims => {
+                collect(access, namespace, |item: core::PersistentVolumeClaim| Change::Claim(Claim::from(&item))).await
+            }
+        }
+    }
+}
+
+async fn collect<K>(access: &ApiAccess, namespace: &str, change: impl Fn(K) -> Change) -> Result<Vec<Change>, ListError>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
+{
+    let mut changes = Vec::new();
+    let api = Api::<K>::namespaced(access.client.clone(), namespace);
+    each_page(access, &api, Some(namespace), &ListParams::default(), |item| changes.push(change(item))).await?;
+    Ok(changes)
+}
+
+async fn each_page<K>(
+    access: &ApiAccess,
+    api: &Api<K>,
+    namespace: Option<&str>,
+    params: &ListParams,
+    mut each: impl FnMut(K),
+) -> Result<(), ListError>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
+{
+    let mut params = params.clone();
+    if access.chunk_size > 0 {
+        params = params.limit(access.chunk_size);
+    }
+    loop {
+        let page = access.call(api.list(&params)).await.map_err(|source| ListError {
+            resource: K::plural(&()).into_owned(),
+            namespace: namespace.map(str::to_owned),
+            source,
+        })?;
+        page.items.into_iter().for_each(&mut each);
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => params.continue_token = Some(token),
+            None => return Ok(()),
+        }
+    }
+}

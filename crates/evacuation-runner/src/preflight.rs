@@ -1,0 +1,101 @@
+//! Questions that only the server can answer, asked before the first change: may this user patch, and would policy
+//! webhooks let a detach pass.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cluster_model::identity::{PodId, Uid};
+use cluster_model::marks::{self, DetachRecord};
+use cluster_model::snapshot::ClusterSnapshot;
+use evacuation::engine::Reply;
+use evacuation::plan::{DrainPlan, Method};
+use evacuation::surge::detach::{self, Circumstances};
+use futures::{StreamExt, stream};
+use jiff::Timestamp;
+use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
+use kube::Api;
+use kube::api::PostParams;
+
+use crate::access::{ApiAccess, CallError};
+use crate::actions::{detach_patch, patch_pod};
+
+/// How many questions are asked at a time.
+const QUESTIONS_IN_FLIGHT: usize = 8;
+
+/// Asks in which of these namespaces the user may not patch pods. A cluster-wide right is asked for first.
+pub async fn may_not_patch(access: &ApiAccess, namespaces: &BTreeSet<String>) -> Result<BTreeSet<String>, CallError> {
+    if namespaces.is_empty() || may_patch(access, None).await? {
+        return Ok(BTreeSet::new());
+    }
+    let answers: Vec<_> = stream::iter(namespaces)
+        .map(|namespace| async move { (namespace, may_patch(access, Some(namespace)).await) })
+        .buffer_unordered(QUESTIONS_IN_FLIGHT)
+        .collect()
+        .await;
+    let mut denied = BTreeSet::new();
+    for (namespace, answer) in answers {
+        if !answer? {
+            denied.insert(namespace.clone());
+        }
+    }
+    Ok(denied)
+}
+
+async fn may_patch(access: &ApiAccess, namespace: Option<&str>) -> Result<bool, CallError> {
+    let review = SelfSubjectAccessReview {
+        spec: SelfSubjectAccessReviewSpec {
+            resource_attributes: Some(ResourceAttributes {
+                verb: Some("patch".to_owned()),
+                resource: Some("pods".to_owned()),
+                namespace: namespace.map(str::to_owned),
+                ..ResourceAttributes::default()
+            }),
+            ..SelfSubjectAccessReviewSpec::default()
+        },
+        ..SelfSubjectAccessReview::default()
+    };
+    let reviews = Api::<SelfSubjectAccessReview>::all(access.client.clone());
+    let answer = access.call(reviews.create(&PostParams::default(), &review)).await?;
+    Ok(answer.status.is_some_and(|status| status.allowed))
+}
+
+/// Sends one detach of each workload as a dry run and tells which the server refuses, with its words. Webhooks judge
+/// by kind, namespace and labels, which the pods of one workload share.
+pub async fn denied_patches(
+    access: &ApiAccess,
+    plan: &DrainPlan,
+    cluster: &ClusterSnapshot,
+    now: Timestamp,
+) -> BTreeMap<Uid, String> {
+    let mut samples: BTreeMap<Uid, (PodId, String, DetachRecord)> = BTreeMap::new();
+    for (node, pod) in plan.pods().filter(|(_, pod)| pod.method == Method::Detach) {
+        let Some(pod) = cluster.pod(&pod.pod) else { continue };
+        let Ok(detachable) = detach::judge(pod, cluster, &Circumstances::default()) else { continue };
+        let name = cluster.replica_set(&detachable.replica_set).map(|set| set.key.name.clone()).unwrap_or_default();
+        let record = DetachRecord {
+            v: marks::VERSION,
+            replica_set: name,
+            replica_set_uid: detachable.replica_set.clone(),
+            hash: detachable.hash,
+            run: "dry-run".to_owned(),
+            node: node.clone(),
+            at: now,
+            deletion_cost: pod.deletion_cost.clone(),
+            available_before: 0,
+        };
+        samples.entry(detachable.replica_set).or_insert((pod.id.clone(), pod.resource_version.clone(), record));
+    }
+    stream::iter(samples)
+        .map(|(set, (pod, resource_version, record))| async move {
+            let patch = detach_patch(&pod, &resource_version, &record);
+            (set, patch_pod(access, &pod, &patch, true).await)
+        })
+        .buffer_unordered(QUESTIONS_IN_FLIGHT)
+        .filter_map(|(set, reply)| async move {
+            match reply {
+                Reply::Denied(message) => Some((set, message)),
+                _ => None,
+            }
+        })
+        .collect()
+        .await
+}

@@ -1,0 +1,69 @@
+//! What the engine wants done: one command is one API call.
+
+use cluster_model::identity::{NodeName, PodId};
+use cluster_model::marks::{DetachRecord, NodeRun};
+
+/// One call to the API server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Makes the node unschedulable and writes the run's mark, in one guarded patch.
+    Cordon {
+        /// The node.
+        node: NodeName,
+        /// `metadata.resourceVersion` that was seen.
+        resource_version: String,
+        /// The mark.
+        mark: NodeRun,
+    },
+    /// Replaces the run's mark.
+    Mark {
+        /// The node.
+        node: NodeName,
+        /// The mark.
+        mark: NodeRun,
+    },
+    /// Takes the mark off, and the cordon too if the run had put it on.
+    Release {
+        /// The node.
+        node: NodeName,
+        /// Whether the node becomes schedulable again.
+        uncordon: bool,
+    },
+    /// Takes a pod out of its ReplicaSet, with the record of how to undo that in the same patch.
+    Detach {
+        /// The pod.
+        pod: PodId,
+        /// `metadata.resourceVersion` that was seen.
+        resource_version: String,
+        /// How to undo it.
+        record: DetachRecord,
+    },
+    /// Gives a pod back to its ReplicaSet, with a deletion cost that makes the ReplicaSet delete the other one.
+    Reattach {
+        /// The pod.
+        pod: PodId,
+        /// The hash that makes it the ReplicaSet's again.
+        hash: String,
+    },
+    /// Takes the record off an attached pod and restores its deletion cost.
+    ClearRecord {
+        /// The pod.
+        pod: PodId,
+        /// The deletion cost that it had; `None`: no such annotation.
+        deletion_cost: Option<String>,
+    },
+    /// Asks the eviction API to let the pod go.
+    Evict {
+        /// The pod; its uid guards the request.
+        pod: PodId,
+        /// Seconds; `None`: the pod's own.
+        grace_seconds: Option<u32>,
+    },
+    /// Deletes the pod, past the budgets.
+    Delete {
+        /// The pod; its uid guards the request.
+        pod: PodId,
+        /// Seconds; `None`: the pod's own.
+        grace_seconds: Option<u32>,
+    },
+}

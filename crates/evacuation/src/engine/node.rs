@@ -1,0 +1,308 @@
+//! The nodes of a run: all cordoned first, emptied one after another, marked or released at the end.
+
+use cluster_model::disposition::{self, DaemonSetPresence, Disposition};
+use cluster_model::identity::NodeName;
+use cluster_model::marks::{self, NodeRun, RunPhase};
+use cluster_model::snapshot::ClusterSnapshot;
+use std::time::Duration;
+
+use super::command::Command;
+use super::input::{Moment, Reply};
+use super::step::{State, Step, StepEnd};
+use super::{Engine, Posture, Target, Turn};
+use crate::event::{Event, Stop};
+use crate::plan::plan_pod;
+
+/// One node of the run.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct NodeStep {
+    pub(super) name: NodeName,
+    state: NodeState,
+    /// The mark as it was written.
+    mark: Option<NodeRun>,
+    was_cordoned: bool,
+    not_before: Duration,
+    unanswered: u32,
+    stale_version: Option<String>,
+}
+
+/// Where a node stands.
+#[derive(Clone, Debug, PartialEq)]
+enum NodeState {
+    Planned,
+    Cordoning,
+    Cordoned,
+    Draining { since: Duration },
+    Marking,
+    Releasing,
+    Done,
+    Failed,
+}
+
+impl NodeStep {
+    pub(super) fn new(name: NodeName) -> Self {
+        Self {
+            name,
+            state: NodeState::Planned,
+            mark: None,
+            was_cordoned: false,
+            not_before: Duration::ZERO,
+            unanswered: 0,
+            stale_version: None,
+        }
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.state == NodeState::Done
+    }
+
+    pub(super) fn is_settled(&self) -> bool {
+        matches!(self.state, NodeState::Done | NodeState::Failed)
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        matches!(self.state, NodeState::Draining { .. })
+    }
+
+    fn is_cordoned(&self) -> bool {
+        !matches!(self.state, NodeState::Planned | NodeState::Cordoning)
+    }
+}
+
+impl Engine {
+    /// Cordons what is to be cordoned, begins the next node, and notices its deadline and its newcomers.
+    pub(super) fn advance_nodes(&mut self, cluster: &ClusterSnapshot, now: Moment, turn: &mut Turn) {
+        if self.posture != Posture::Draining {
+            return;
+        }
+        for index in 0..self.nodes.len() {
+            self.cordon(index, cluster, now, turn);
+        }
+        if !self.nodes.iter().all(NodeStep::is_cordoned) {
+            return;
+        }
+        if !self.nodes.iter().any(NodeStep::is_draining) {
+            let next = self.nodes.iter_mut().find(|node| node.state == NodeState::Cordoned);
+            if let Some(node) = next {
+                node.state = NodeState::Draining { since: now.elapsed };
+                let name = node.name.clone();
+                let pods = self.steps.values().filter(|step| step.node == name).count();
+                turn.events.push(Event::NodeStarted { node: name, pods });
+            }
+        }
+        let Some((name, since)) = self.nodes.iter().find_map(|node| match node.state {
+            NodeState::Draining { since } => Some((node.name.clone(), since)),
+            _ => None,
+        }) else {
+            return;
+        };
+        self.notice_newcomers(&name, cluster, now, turn);
+        if let Some(limit) = self.request.node_timeout {
+            if now.elapsed >= since + limit {
+                self.stop(Stop::Timeout { node: name }, turn);
+            } else {
+                Self::wake_at(turn, since + limit);
+            }
+        }
+    }
+
+    fn cordon(&mut self, index: usize, cluster: &ClusterSnapshot, now: Moment, turn: &mut Turn) {
+        let Some(step) = self.nodes.get(index).filter(|step| step.state == NodeState::Planned) else { return };
+        if step.not_before > now.elapsed {
+            Self::wake_at(turn, step.not_before);
+            return;
+        }
+        let Some(node) = cluster.node(&step.name) else {
+            // It is gone: so are its pods.
+            self.set_node(index, NodeState::Done);
+            return;
+        };
+        if step.stale_version.as_ref() == Some(&node.resource_version) {
+            return;
+        }
+        // A mark of an earlier run knows whether the node was schedulable before all this.
+        let earlier = NodeRun::of(node);
+        let mark = NodeRun {
+            v: marks::VERSION,
+            run: self.identity.run.clone(),
+            user: self.identity.user.clone(),
+            start: now.wall,
+            reason: self.identity.reason.clone(),
+            version: self.identity.version.clone(),
+            phase: RunPhase::Draining,
+            was_schedulable: earlier.as_ref().map_or(!node.unschedulable, |earlier| earlier.was_schedulable),
+            taints_added: earlier.as_ref().map(|earlier| earlier.taints_added.clone()).unwrap_or_default(),
+            labels_added: earlier.map(|earlier| earlier.labels_added).unwrap_or_default(),
+            options: self.identity.options.clone(),
+        };
+        let command = Command::Cordon {
+            node: node.name.clone(),
+            resource_version: node.resource_version.clone(),
+            mark: mark.clone(),
+        };
+        let (name, unschedulable) = (node.name.clone(), node.unschedulable);
+        if let Some(step) = self.nodes.get_mut(index) {
+            step.mark = Some(mark);
+            step.was_cordoned = unschedulable;
+            step.stale_version = Some(node.resource_version.clone());
+            step.state = NodeState::Cordoning;
+        }
+        self.send(Target::Node(name), command, turn);
+    }
+
+    fn set_node(&mut self, index: usize, state: NodeState) {
+        if let Some(node) = self.nodes.get_mut(index) {
+            node.state = state;
+        }
+    }
+
+    /// The scheduler may bind a pod that it had decided on just before the cordon.
+    fn notice_newcomers(&mut self, name: &NodeName, cluster: &ClusterSnapshot, now: Moment, turn: &mut Turn) {
+        for pod in cluster.pods_on(name) {
+            if self.steps.contains_key(&pod.id) || self.left.contains(&pod.id) {
+                continue;
+            }
+            let presence = DaemonSetPresence::Exists;
+            if matches!(
+                disposition::classify(pod, &self.request.policy, presence, false, now.wall),
+                Disposition::Leave(_)
+            ) {
+                self.left.insert(pod.id.clone());
+                continue;
+            }
+            let (plan, refusal) = plan_pod(pod, &self.request, cluster, &self.circumstances, now.wall);
+            turn.events.push(Event::PodAppeared { pod: pod.id.clone() });
+            let mut step = Step::new(pod.id.clone(), name.clone(), plan.action);
+            if let Some((_, message, remedy)) = refusal {
+                let reason = format!("it appeared after the plan was made and {message} ({remedy})");
+                turn.events.push(Event::PodGivenUp { pod: pod.id.clone(), reason: reason.clone() });
+                step.state = State::Done(StepEnd::GivenUp(reason));
+            }
+            self.steps.insert(pod.id.clone(), step);
+        }
+    }
+
+    /// Ends the nodes whose pods are all settled.
+    pub(super) fn close_nodes(&mut self, cluster: &ClusterSnapshot, now: Moment, turn: &mut Turn) {
+        if self.is_undoing() {
+            self.release_nodes(cluster, now, turn);
+            return;
+        }
+        let Some(index) = self.nodes.iter().position(NodeStep::is_draining) else { return };
+        let Some(node) = self.nodes.get(index) else { return };
+        let name = node.name.clone();
+        let mut steps = self.steps.values().filter(|step| step.node == name);
+        if !steps.clone().all(Step::is_done) {
+            return;
+        }
+        let clean = steps.all(|step| step.state == State::Done(StepEnd::Gone));
+        if !clean {
+            self.set_node(index, NodeState::Failed);
+            self.stop(Stop::Failed { node: name }, turn);
+            return;
+        }
+        if node.not_before > now.elapsed {
+            Self::wake_at(turn, node.not_before);
+            return;
+        }
+        match &node.mark {
+            Some(mark) if cluster.node(&name).is_some() => {
+                let mark = NodeRun { phase: RunPhase::Drained, ..mark.clone() };
+                self.set_node(index, NodeState::Marking);
+                self.send(Target::Node(name.clone()), Command::Mark { node: name, mark }, turn);
+            }
+            _ => {
+                self.set_node(index, NodeState::Done);
+                turn.events.push(Event::NodeDrained { node: name });
+            }
+        }
+    }
+
+    fn release_nodes(&mut self, cluster: &ClusterSnapshot, now: Moment, turn: &mut Turn) {
+        for index in 0..self.nodes.len() {
+            let Some(step) = self.nodes.get(index).filter(|step| step.state == NodeState::Planned) else { continue };
+            let name = step.name.clone();
+            if !self.steps.values().filter(|step| step.node == name).all(Step::is_done) {
+                continue;
+            }
+            if step.not_before > now.elapsed {
+                Self::wake_at(turn, step.not_before);
+                continue;
+            }
+            let Some(node) = cluster.node(&name).filter(|node| node.run.is_some()) else {
+                self.set_node(index, NodeState::Done);
+                continue;
+            };
+            let uncordon = NodeRun::of(node).is_some_and(|run| run.was_schedulable);
+            if let Some(step) = self.nodes.get_mut(index) {
+                step.was_cordoned = !uncordon;
+                step.state = NodeState::Releasing;
+            }
+            self.send(Target::Node(name.clone()), Command::Release { node: name, uncordon }, turn);
+        }
+    }
+
+    /// Takes in the answer to a command about a node.
+    pub(super) fn node_replied(
+        &mut self,
+        name: &NodeName,
+        reply: Reply,
+        cluster: &ClusterSnapshot,
+        now: Moment,
+        turn: &mut Turn,
+    ) {
+        let Some(index) = self.nodes.iter().position(|node| node.name == *name) else { return };
+        let Some(node) = self.nodes.get_mut(index) else { return };
+        let (again, since) = match node.state {
+            NodeState::Cordoning => (NodeState::Planned, now.elapsed),
+            NodeState::Marking => (NodeState::Draining { since: now.elapsed }, now.elapsed),
+            NodeState::Releasing => (NodeState::Planned, now.elapsed),
+            _ => return,
+        };
+        match reply {
+            Reply::Done => match node.state {
+                NodeState::Cordoning => {
+                    node.state = NodeState::Cordoned;
+                    turn.events.push(Event::NodeCordoned { node: name.clone(), already: node.was_cordoned });
+                }
+                NodeState::Marking => {
+                    node.state = NodeState::Done;
+                    turn.events.push(Event::NodeDrained { node: name.clone() });
+                }
+                _ => {
+                    node.state = NodeState::Done;
+                    turn.events.push(Event::NodeReleased { node: name.clone(), uncordoned: !node.was_cordoned });
+                }
+            },
+            Reply::Gone => node.state = NodeState::Done,
+            Reply::Conflict => {
+                node.state = again;
+                // The view may already hold the newer version; otherwise its coming wakes the engine.
+                let seen = cluster.node(name).map(|node| node.resource_version.clone());
+                if seen != node.stale_version {
+                    node.stale_version = None;
+                }
+            }
+            Reply::Unanswered(message) => {
+                node.unanswered += 1;
+                node.state = again;
+                node.stale_version = None;
+                node.not_before = since + Duration::from_secs(u64::from(node.unanswered.min(10)));
+                turn.events.push(Event::RequestRetried { object: format!("node/{name}"), message });
+            }
+            Reply::Denied(message) => self.node_failed(index, name, message, turn),
+            Reply::Evicted(_) => self.node_failed(index, name, "unexpected answer".to_owned(), turn),
+        }
+    }
+
+    fn node_failed(&mut self, index: usize, name: &NodeName, message: String, turn: &mut Turn) {
+        self.set_node(index, NodeState::Failed);
+        turn.events.push(Event::NodeFailed { node: name.clone(), message });
+        self.stop(Stop::Failed { node: name.clone() }, turn);
+    }
+
+    /// Whether pods of this node may be moved now.
+    pub(super) fn is_open(&self, name: &NodeName) -> bool {
+        self.nodes.iter().any(|node| node.name == *name && node.is_draining())
+    }
+}

@@ -1,0 +1,126 @@
+//! One pod on its way off the node.
+//!
+//! | state | leaves it when |
+//! |---|---|
+//! | Planned | it may be detached or evicted: a surge slot, no rollout, room in the budget |
+//! | Detaching | the patch is answered |
+//! | Detached | the replacement serves, the endpoint has settled and the budget opens; or it is attached again |
+//! | Evicting | the eviction is answered |
+//! | Leaving | the pod is gone |
+//! | Reattaching | the patch is answered |
+//! | Shrinking | the ReplicaSet has deleted the surplus pod |
+//! | Clearing | the patch is answered |
+//! | Done | never |
+
+use std::time::Duration;
+
+use cluster_model::identity::{NodeName, PodId, Uid};
+use cluster_model::marks::DetachRecord;
+use serde::Serialize;
+
+use crate::event::Wait;
+use crate::plan::Action;
+
+/// One pod of the run.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Step {
+    pub(super) pod: PodId,
+    pub(super) node: NodeName,
+    /// Handover, evict or wait.
+    pub(super) action: Action,
+    pub(super) state: State,
+    /// While it is, or may be, outside its ReplicaSet.
+    pub(super) detachment: Option<Detachment>,
+    /// No request before this time: a refusal or an unanswered request asked for a pause.
+    pub(super) not_before: Duration,
+    /// How often requests went unanswered in a row.
+    pub(super) unanswered: u32,
+    /// The `resourceVersion` that a guarded patch failed on; the next one waits for a newer.
+    pub(super) stale_version: Option<String>,
+    /// How often the server refused the eviction in a row although the view showed room.
+    pub(super) refusals: u32,
+    /// Why it is attached again, once that is decided.
+    pub(super) failure: Option<String>,
+    /// The last wait that was announced.
+    pub(super) wait: Option<Wait>,
+    /// What took its place.
+    pub(super) replacement: Option<PodId>,
+}
+
+/// Where a step stands; the table is in the module's documentation.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum State {
+    Planned,
+    Detaching,
+    Detached,
+    Evicting,
+    Leaving,
+    Reattaching,
+    Shrinking { since: Duration },
+    Clearing,
+    Done(StepEnd),
+}
+
+/// A pod outside its ReplicaSet.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Detachment {
+    pub(super) record: DetachRecord,
+    /// When this run detached it or found it detached.
+    pub(super) since: Duration,
+    /// The ReplicaSet's pods that existed before: none of them is the replacement.
+    pub(super) known: std::collections::BTreeSet<Uid>,
+    pub(super) replacement: Option<PodId>,
+    /// Since when everything but the budget has allowed the eviction.
+    pub(super) serves_since: Option<Duration>,
+    /// Since when the replacement serves and only the budget is in the way, once the run is stopping.
+    pub(super) stopping_since: Option<Duration>,
+}
+
+/// How a step ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase", tag = "end", content = "reason")]
+pub enum StepEnd {
+    /// The pod is gone.
+    Gone,
+    /// It is terminating; the run did not stay to see the end.
+    Terminating,
+    /// Nothing was done to it.
+    NotStarted,
+    /// It was detached and is its ReplicaSet's again, for this reason.
+    Reattached(String),
+    /// It could not be moved, or not attached again; it serves on.
+    GivenUp(String),
+}
+
+impl Step {
+    pub(super) fn new(pod: PodId, node: NodeName, action: Action) -> Self {
+        Self {
+            pod,
+            node,
+            action,
+            state: State::Planned,
+            detachment: None,
+            not_before: Duration::ZERO,
+            unanswered: 0,
+            stale_version: None,
+            refusals: 0,
+            failure: None,
+            wait: None,
+            replacement: None,
+        }
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        matches!(self.state, State::Done(_))
+    }
+
+    /// Whether a command of this step has been sent and not answered.
+    pub(super) fn is_in_flight(&self) -> bool {
+        matches!(self.state, State::Detaching | State::Evicting | State::Reattaching | State::Clearing)
+    }
+
+    /// The pause after so many unanswered requests in a row: 0.5 s doubled up to 15 s.
+    pub(super) fn pause(&self) -> Duration {
+        Duration::from_millis(500).saturating_mul(1 << self.unanswered.min(5)).min(Duration::from_secs(15))
+    }
+}

@@ -1,0 +1,271 @@
+//! How a plan is made of a snapshot.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cluster_model::budget::Room;
+use cluster_model::disposition::{self, DaemonSetPresence, Disposition, LeaveReason, Refusal, Warning};
+use cluster_model::identity::{NodeName, ObjectKey, Uid};
+use cluster_model::pod::Pod;
+use cluster_model::snapshot::ClusterSnapshot;
+use jiff::Timestamp;
+
+use super::{
+    Action, DrainPlan, Estimate, Forecast, Method, NodePlan, OwnerName, PodPlan, RefusalKind, RefusedPod, ServiceImpact,
+};
+use crate::request::{DrainRequest, Removal, Strategy};
+use crate::surge::detach::{self, Circumstances, Detachable, Obstacle};
+
+/// Plans the drain of `nodes`, in their order. `selected` holds the pods that `--pod-selector` lets through; `None`:
+/// all of them.
+pub fn build(
+    nodes: &[NodeName],
+    request: &DrainRequest,
+    cluster: &ClusterSnapshot,
+    circumstances: &Circumstances,
+    selected: Option<&BTreeSet<Uid>>,
+    now: Timestamp,
+) -> DrainPlan {
+    let mut refusals = Vec::new();
+    let nodes: Vec<_> = nodes
+        .iter()
+        .map(|name| {
+            let chosen = |pod: &&Pod| selected.is_none_or(|selected| selected.contains(&pod.id.uid));
+            let pods = cluster.pods_on(name).filter(chosen).map(|pod| {
+                let (plan, refusal) = plan_pod(pod, request, cluster, circumstances, now);
+                refusals.extend(refusal.map(|(kind, message, remedy)| RefusedPod {
+                    node: name.clone(),
+                    pod: pod.id.clone(),
+                    kind,
+                    message,
+                    remedy,
+                }));
+                plan
+            });
+            let pods = pods.collect();
+            let cordoned = cluster.node(name).is_some_and(|node| node.unschedulable);
+            NodePlan { name: name.clone(), cordoned, pods }
+        })
+        .collect();
+    let services = impacts(&nodes, cluster);
+    DrainPlan { nodes, services, refusals }
+}
+
+/// A refusal on its way into the plan: kind, sentence, remedy.
+type PodRefusal = (RefusalKind, String, String);
+
+/// Plans one pod, with the refusal if it stands in the way.
+pub fn plan_pod(
+    pod: &Pod,
+    request: &DrainRequest,
+    cluster: &ClusterSnapshot,
+    circumstances: &Circumstances,
+    now: Timestamp,
+) -> (PodPlan, Option<PodRefusal>) {
+    let owner = cluster.home_of(pod).map(|owner| OwnerName { kind: owner.kind, name: owner.name });
+    let mut plan = PodPlan {
+        pod: pod.id.clone(),
+        owner,
+        action: Action::Leave,
+        method: Method::None,
+        reason: None,
+        expected_gap_seconds: Some(0),
+        estimate: None,
+        forecast: Forecast::default(),
+        warnings: Vec::new(),
+        remedy: None,
+    };
+    let record = cluster.detach_record(pod);
+    let is_ours = matches!(record, Some(Ok(_)));
+    if let Some(Err(disbelief)) = &record {
+        plan.warnings.push(format!("its mark of an earlier handover is not believed: {disbelief}"));
+    }
+    match disposition::classify(pod, &request.policy, daemon_set_presence(pod, cluster), is_ours, now) {
+        Disposition::Leave(reason) => {
+            plan.reason = Some(leave_words(reason).to_owned());
+            (plan, None)
+        }
+        Disposition::Refuse(refusal) => {
+            let (message, remedy) = refusal_words(refusal);
+            refuse(plan, RefusalKind::Kubectl(refusal), message.to_owned(), remedy.to_owned())
+        }
+        Disposition::Move(warnings) => {
+            plan.warnings.extend(warnings.into_iter().map(|warning| warning_words(warning).to_owned()));
+            plan_move(plan, pod, is_ours, request, cluster, circumstances)
+        }
+    }
+}
+
+fn plan_move(
+    mut plan: PodPlan,
+    pod: &Pod,
+    is_ours: bool,
+    request: &DrainRequest,
+    cluster: &ClusterSnapshot,
+    circumstances: &Circumstances,
+) -> (PodPlan, Option<PodRefusal>) {
+    if pod.is_terminating() {
+        plan.action = Action::Wait;
+        plan.reason = Some("it is terminating already".to_owned());
+        return (plan, None);
+    }
+    let startup = startup_of(pod, cluster);
+    let grace = request.grace_seconds.map_or(pod.grace_seconds, i64::from);
+    let grace = u64::try_from(grace).unwrap_or(0);
+    let settle = request.settle.as_secs();
+    let handover = match request.strategy {
+        Strategy::Evict if !is_ours => Err(None),
+        _ if is_ours => Ok(Some("it was detached by an earlier run, which goes on")),
+        _ => match detach::judge(pod, cluster, circumstances) {
+            Ok(detachable) if may_surge(&detachable, request, cluster) => Ok(None),
+            Ok(_) => Err(Some(Obstacle::NoSurge)),
+            Err(obstacle) if obstacle.is_passing() => Ok(Some("waits until the rollout of its Deployment has ended")),
+            Err(obstacle) => Err(Some(obstacle)),
+        },
+    };
+    match handover {
+        Ok(note) => {
+            plan.action = Action::Handover;
+            plan.method = Method::Detach;
+            plan.reason = note.map(str::to_owned);
+            plan.estimate = startup.map(|startup| Estimate { low: startup + settle, high: startup + settle + grace });
+        }
+        // A pod that does not serve has nothing to hand over, so that is no refusal even under --strategy=surge.
+        Err(Some(obstacle)) if request.strategy == Strategy::Surge && obstacle != Obstacle::NotReady => {
+            let message = format!("cannot be handed over: {obstacle}");
+            return refuse(plan, RefusalKind::CannotSurge, message, "--strategy=auto".to_owned());
+        }
+        Err(obstacle) => {
+            plan.action = Action::Evict;
+            plan.method = if request.removal == Removal::Delete { Method::Delete } else { Method::Evict };
+            plan.reason = obstacle.map(|obstacle| obstacle.to_string());
+            plan.expected_gap_seconds = if pod.is_ready() { startup } else { Some(0) };
+            plan.estimate = Some(Estimate { low: 0, high: grace });
+        }
+    }
+    if request.removal == Removal::Delete {
+        return (plan, None);
+    }
+    match dead_end(pod, &plan, cluster) {
+        Some((kind, message)) => refuse(plan, kind, message, "--disable-eviction".to_owned()),
+        None => (plan, None),
+    }
+}
+
+fn may_surge(detachable: &Detachable, request: &DrainRequest, cluster: &ClusterSnapshot) -> bool {
+    let replicas = cluster.replica_set(&detachable.replica_set).map_or(0, |set| set.replicas);
+    request.surge_limit(detachable.max_surge, replicas) > 0
+}
+
+/// Finds a budget under which the eviction API can never let the pod go.
+fn dead_end(pod: &Pod, plan: &PodPlan, cluster: &ClusterSnapshot) -> Option<(RefusalKind, String)> {
+    match cluster.room_for(pod) {
+        Room::Open => None,
+        Room::ManyBudgets(budgets) => {
+            let names: Vec<_> = budgets.iter().map(|budget| budget.name.as_str()).collect();
+            let message = format!(
+                "{} PodDisruptionBudgets select it ({}), and Kubernetes evicts no such pod",
+                names.len(),
+                names.join(", ")
+            );
+            Some((RefusalKind::ManyBudgets, message))
+        }
+        Room::Closed(block) => {
+            let budget = cluster.budget(&block.budget)?;
+            if let Some(failure) = &budget.sync_failure {
+                let message = format!("PodDisruptionBudget {} cannot be computed: {failure}", block.budget.name);
+                return Some((RefusalKind::BudgetNeverAllows, message));
+            }
+            let never =
+                budget.is_observed && budget.expected_pods > 0 && budget.desired_healthy >= budget.expected_pods;
+            // A handover brings a healthy pod more than the budget expects, which is what opens it.
+            (never && plan.action == Action::Evict).then(|| {
+                let message = format!(
+                    "PodDisruptionBudget {} needs {} healthy pods of {}: it never allows an eviction",
+                    block.budget.name, budget.desired_healthy, budget.expected_pods
+                );
+                (RefusalKind::BudgetNeverAllows, message)
+            })
+        }
+    }
+}
+
+fn refuse(mut plan: PodPlan, kind: RefusalKind, message: String, remedy: String) -> (PodPlan, Option<PodRefusal>) {
+    plan.action = Action::Refuse;
+    plan.method = Method::None;
+    plan.reason = Some(message.clone());
+    plan.remedy = Some(remedy.clone());
+    plan.expected_gap_seconds = None;
+    plan.estimate = None;
+    (plan, Some((kind, message, remedy)))
+}
+
+/// Whether the DaemonSet that the pod names was found by the list.
+fn daemon_set_presence(pod: &Pod, cluster: &ClusterSnapshot) -> DaemonSetPresence {
+    let known = |uid: &Uid| cluster.controllers().any(|controller| controller.uid == *uid);
+    match &pod.controller {
+        Some(controller) if !known(&controller.uid) => DaemonSetPresence::Missing,
+        _ => DaemonSetPresence::Exists,
+    }
+}
+
+/// How long the pods of the same ReplicaSet or other controller took to become Ready, in seconds: the median over
+/// those that are Ready now.
+fn startup_of(pod: &Pod, cluster: &ClusterSnapshot) -> Option<u64> {
+    let owner = pod.controller.as_ref()?;
+    let siblings = cluster.pods_of(&pod.id.namespace).filter(|other| other.is_managed_by(&owner.uid));
+    let mut seconds: Vec<_> = siblings
+        .filter_map(|other| other.ready_since.map(|ready| ready.duration_since(other.created_at).as_secs()))
+        .filter_map(|seconds| u64::try_from(seconds).ok())
+        .collect();
+    seconds.sort_unstable();
+    seconds.get(seconds.len() / 2).copied()
+}
+
+/// The Services that lose an endpoint for a while, and those whose pods are handed over.
+fn impacts(nodes: &[NodePlan], cluster: &ClusterSnapshot) -> Vec<ServiceImpact> {
+    let mut behind: BTreeMap<ObjectKey, usize> = BTreeMap::new();
+    for plan in nodes.iter().flat_map(|node| &node.pods) {
+        let leaves = matches!(plan.action, Action::Handover | Action::Evict | Action::Wait | Action::Refuse);
+        if !leaves {
+            continue;
+        }
+        let services =
+            cluster.traffic_of(&plan.pod.namespace, &plan.pod.uid).into_iter().map(|traffic| traffic.service);
+        for service in services.collect::<BTreeSet<_>>() {
+            *behind.entry(service).or_default() += usize::from(plan.action == Action::Evict);
+        }
+    }
+    behind
+        .into_iter()
+        .map(|(service, lost)| {
+            let ready_now = cluster.ready_endpoints(&service).len();
+            let ready_worst = ready_now.saturating_sub(lost);
+            ServiceImpact { namespace: service.namespace, name: service.name, ready_now, ready_worst }
+        })
+        .collect()
+}
+
+fn leave_words(reason: LeaveReason) -> &'static str {
+    match reason {
+        LeaveReason::DaemonSet => "managed by a DaemonSet, which would put it back",
+        LeaveReason::Mirror => "a static pod of the kubelet",
+        LeaveReason::LongTerminating => "terminating for longer than --skip-wait-for-delete-timeout",
+    }
+}
+
+fn warning_words(warning: Warning) -> &'static str {
+    match warning {
+        Warning::DaemonSetMissing => "its DaemonSet is gone: nobody makes it again",
+        Warning::LocalStorage => "the data in its emptyDir volumes is lost",
+        Warning::Unmanaged => "no controller manages it: it is lost for good",
+    }
+}
+
+fn refusal_words(refusal: Refusal) -> (&'static str, &'static str) {
+    match refusal {
+        Refusal::DaemonSetManaged => ("is managed by a DaemonSet", "--ignore-daemonsets"),
+        Refusal::DaemonSetMissing => ("names a DaemonSet that does not exist, so nobody makes it again", "--force"),
+        Refusal::LocalStorage => ("has emptyDir volumes, whose data would be lost", "--delete-emptydir-data"),
+        Refusal::Unmanaged => ("has no controller, so nobody makes it again", "--force"),
+    }
+}

@@ -1,0 +1,218 @@
+//! The plan: what will happen to every pod, and what stands in the way, before anything is touched.
+//!
+//! A dry run prints this value and a run executes it; there is no second computation.
+
+mod build;
+mod drift;
+
+pub use build::{build, plan_pod};
+pub use drift::{Drift, between};
+
+use cluster_model::disposition;
+use cluster_model::identity::{NodeName, PodId, Uid};
+use serde::Serialize;
+
+/// What will happen, node by node.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DrainPlan {
+    /// The nodes, in the order in which they are emptied.
+    pub nodes: Vec<NodePlan>,
+    /// The Services behind which moved pods stand.
+    pub services: Vec<ServiceImpact>,
+    /// What stands in the way; the run does not begin while there is any.
+    pub refusals: Vec<RefusedPod>,
+}
+
+/// One node of the plan.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodePlan {
+    /// The node.
+    pub name: NodeName,
+    /// Whether it was cordoned already.
+    pub cordoned: bool,
+    /// Its pods, those that stay included.
+    pub pods: Vec<PodPlan>,
+}
+
+/// One pod of the plan.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PodPlan {
+    /// Which pod.
+    #[serde(flatten)]
+    pub pod: PodId,
+    /// Its top owner; `None` for an unmanaged pod.
+    pub owner: Option<OwnerName>,
+    /// What happens to it.
+    pub action: Action,
+    /// By which means.
+    pub method: Method,
+    /// Why not by a handover, or why it stays; empty where nothing needs saying.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// For how long the workload is expected to be one ready pod short; `None`: not known.
+    pub expected_gap_seconds: Option<u64>,
+    /// How long the move may take; `None`: nothing to judge by.
+    pub estimate: Option<Estimate>,
+    /// Whether a replacement fits elsewhere.
+    pub forecast: Forecast,
+    /// What will be lost, with consent, and what else to know.
+    pub warnings: Vec<String>,
+    /// The flag or command that would change the answer.
+    pub remedy: Option<String>,
+}
+
+/// Kind and name of an owner; the namespace is the pod's.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct OwnerName {
+    /// The kind.
+    pub kind: String,
+    /// The name.
+    pub name: String,
+}
+
+/// What happens to a pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Action {
+    /// Its replacement is Ready before it goes.
+    Handover,
+    /// It goes, then its owner replaces it.
+    Evict,
+    /// It is already going; the run waits until it is gone.
+    Wait,
+    /// It stays and does not count.
+    Leave,
+    /// Nothing happens until somebody consents.
+    Refuse,
+}
+
+/// By which means a pod leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Method {
+    /// Relabelled so that its ReplicaSet replaces it, evicted when the replacement serves.
+    Detach,
+    /// The eviction API.
+    Evict,
+    /// DELETE, past the budgets.
+    Delete,
+    /// Nothing is sent.
+    None,
+}
+
+/// A range of seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Estimate {
+    /// At the least.
+    pub low: u64,
+    /// At the most, by what its siblings took.
+    pub high: u64,
+}
+
+/// Whether and where a replacement fits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Forecast {
+    /// `unknown` until a forecast is made.
+    pub fits: Fits,
+    /// The nodes that would take it.
+    pub nodes: Vec<NodeName>,
+    /// What is missing.
+    pub reason: Option<String>,
+}
+
+/// The answer of a forecast.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Fits {
+    /// Nobody has looked.
+    Unknown,
+}
+
+impl Default for Forecast {
+    fn default() -> Self {
+        Self { fits: Fits::Unknown, nodes: Vec::new(), reason: None }
+    }
+}
+
+/// A Service and the fewest ready endpoints that the run is expected to leave it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ServiceImpact {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Ready endpoints now.
+    pub ready_now: usize,
+    /// The fewest that it is expected to have.
+    pub ready_worst: usize,
+}
+
+/// A pod that stands in the way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RefusedPod {
+    /// Where it runs.
+    pub node: NodeName,
+    /// Which pod.
+    #[serde(flatten)]
+    pub pod: PodId,
+    /// The kind of refusal.
+    pub kind: RefusalKind,
+    /// A sentence for the person at the terminal.
+    pub message: String,
+    /// The flag or command that would let it go.
+    pub remedy: String,
+}
+
+/// Why a run does not begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum RefusalKind {
+    /// `--strategy=surge`, and the pod cannot be handed over.
+    CannotSurge,
+    /// Several budgets select it: the eviction API cannot let it go.
+    ManyBudgets,
+    /// Its budget can never allow it, however healthy its workload is.
+    BudgetNeverAllows,
+    /// One of kubectl's own refusals.
+    #[serde(untagged)]
+    Kubectl(disposition::Refusal),
+}
+
+/// What a plan comes to, in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Verdict {
+    /// Nothing stands in the way and every Service keeps its ready endpoints.
+    Ready,
+    /// Nothing stands in the way, some pods go before their replacement is there.
+    ReadyWithGaps,
+    /// The run would not begin.
+    Refused,
+}
+
+impl DrainPlan {
+    /// Sums the plan up.
+    pub fn verdict(&self) -> Verdict {
+        let gaps = || self.pods().any(|(_, pod)| pod.action == Action::Evict && pod.expected_gap_seconds != Some(0));
+        match (self.refusals.is_empty(), gaps()) {
+            (false, _) => Verdict::Refused,
+            (true, true) => Verdict::ReadyWithGaps,
+            (true, false) => Verdict::Ready,
+        }
+    }
+
+    /// All pods with their nodes, in order.
+    pub fn pods(&self) -> impl Iterator<Item = (&NodeName, &PodPlan)> {
+        self.nodes.iter().flat_map(|node| node.pods.iter().map(|pod| (&node.name, pod)))
+    }
+
+    /// The plan of one pod.
+    pub fn pod(&self, uid: &Uid) -> Option<&PodPlan> {
+        self.pods().map(|(_, pod)| pod).find(|pod| pod.pod.uid == *uid)
+    }
+}

@@ -1,0 +1,222 @@
+//! Detach: the old pod leaves its ReplicaSet by a change of its `pod-template-hash`, the ReplicaSet makes a replacement
+//! at once, and the old pod goes on serving until that is Available. No spec changes.
+//!
+//! What happens on the server, and why each rule is here: `pkg/controller/replicaset/replica_set.go` (`ClaimPods`,
+//! `ReleasePod`), `pkg/controller/disruption/disruption.go` (a pod without controller still counts as healthy).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use cluster_model::identity::{NodeName, ObjectKey, Uid};
+use cluster_model::marks::DETACHED_HASH;
+use cluster_model::owners::{OwnerKind, ReplicaSet, Strategy, owner_kind};
+use cluster_model::pod::{Pod, TEMPLATE_HASH};
+use cluster_model::selector::Labels;
+use cluster_model::snapshot::ClusterSnapshot;
+
+use super::family::Family;
+
+/// What is known beside the objects.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Circumstances {
+    /// The nodes that are to be emptied: nothing new can land there.
+    pub leaving: BTreeSet<NodeName>,
+    /// Namespaces in which the user may not patch pods.
+    pub may_not_patch: BTreeSet<String>,
+    /// ReplicaSets for which the server refused the patch in a dry run, with its words.
+    pub patch_denied: BTreeMap<Uid, String>,
+}
+
+/// A pod that can be detached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Detachable {
+    /// Its ReplicaSet.
+    pub replica_set: Uid,
+    /// The hash that it will get back when it is attached again.
+    pub hash: String,
+    /// How many extra pods its Deployment allows.
+    pub max_surge: i32,
+}
+
+/// Why a pod cannot be detached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// Not managed by a ReplicaSet.
+    Owner(OwnerKind),
+    /// Its ReplicaSet or Deployment is not known, or is being deleted.
+    OwnerMissing,
+    /// Its ReplicaSet's selector has no private key: a relabelled pod would still be its.
+    NoPrivateKey,
+    /// `strategy: Recreate`.
+    Recreate,
+    /// `maxSurge: 0`.
+    NoSurge,
+    /// An object would choose the pod differently under its new label.
+    Chooser(&'static str, ObjectKey),
+    /// Another controller would adopt the pod.
+    Adopter(&'static str, ObjectKey),
+    /// A volume that only one node may mount.
+    ExclusiveVolume(ObjectKey),
+    /// A DoNotSchedule spread by template hash: the old pod would leave an empty domain behind.
+    SpreadByHash,
+    /// Required anti-affinity, and no domain is free of its kind.
+    NoFreeDomain(String),
+    /// The user may not patch pods.
+    MayNotPatch,
+    /// The server refused the patch in a dry run.
+    PatchDenied(String),
+    /// It is not Ready: there is nothing to keep.
+    NotReady,
+    /// A rollout moves its workload's pods; it ends by itself.
+    Rollout,
+}
+
+impl Obstacle {
+    /// Whether waiting helps.
+    pub fn is_passing(&self) -> bool {
+        *self == Self::Rollout
+    }
+}
+
+impl fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Owner(OwnerKind::Nobody) => f.write_str("no controller would replace it"),
+            Self::Owner(OwnerKind::StatefulSet) => {
+                f.write_str("a StatefulSet makes the next pod only when this one is gone")
+            }
+            Self::Owner(OwnerKind::Job) => f.write_str("a Job's pod is not served by a second one"),
+            Self::Owner(_) => f.write_str("its owner has no private label to detach it by"),
+            Self::OwnerMissing => f.write_str("its ReplicaSet or Deployment is not there any more"),
+            Self::NoPrivateKey => f.write_str("its ReplicaSet's selector does not hold pod-template-hash"),
+            Self::Recreate => f.write_str("strategy Recreate: its owner says that no two may run at once"),
+            Self::NoSurge => f.write_str("maxSurge is 0: its owner allows no extra pod"),
+            Self::Chooser(kind, key) => write!(f, "{kind} {key} selects it by pod-template-hash"),
+            Self::Adopter(kind, key) => write!(f, "{kind} {key} would adopt it"),
+            Self::ExclusiveVolume(key) => write!(f, "claim {key} can be mounted by one node at a time"),
+            Self::SpreadByHash => f.write_str("its topology spread counts pods by pod-template-hash"),
+            Self::NoFreeDomain(topology) => {
+                write!(f, "required anti-affinity leaves no free {topology} for a second pod")
+            }
+            Self::MayNotPatch => f.write_str("you may not patch pods in its namespace"),
+            Self::PatchDenied(message) => write!(f, "the server refuses to relabel it: {message}"),
+            Self::NotReady => f.write_str("it is not Ready, so there is nothing to keep"),
+            Self::Rollout => f.write_str("a rollout of its Deployment is in progress"),
+        }
+    }
+}
+
+/// Judges whether a pod can be detached. The clauses, in order, are those of [`Obstacle`].
+pub fn judge(pod: &Pod, cluster: &ClusterSnapshot, circumstances: &Circumstances) -> Result<Detachable, Obstacle> {
+    let owner = owner_kind(pod);
+    let Some(controller) = pod.controller.as_ref().filter(|_| owner == OwnerKind::ReplicaSet) else {
+        return Err(Obstacle::Owner(owner));
+    };
+    let family = Family::of(&controller.uid, cluster).ok_or(Obstacle::OwnerMissing)?;
+    let set = family.own;
+    if set.is_terminating {
+        return Err(Obstacle::OwnerMissing);
+    }
+    let hash = set.template_hash.clone().filter(|_| set.has_private_key()).ok_or(Obstacle::NoPrivateKey)?;
+    let above = set.controller.as_ref().ok_or(Obstacle::NoPrivateKey)?;
+    let deployment = cluster.deployment(&above.uid).ok_or(Obstacle::OwnerMissing)?;
+    let max_surge = match deployment.strategy {
+        Strategy::Recreate => return Err(Obstacle::Recreate),
+        Strategy::RollingUpdate { max_surge: 0 } => return Err(Obstacle::NoSurge),
+        Strategy::RollingUpdate { max_surge } => max_surge,
+    };
+    let relabelled = relabelled(&pod.labels);
+    reaction(pod, &relabelled, cluster)?;
+    if let Some(claim) = exclusive_claim(pod, cluster) {
+        return Err(Obstacle::ExclusiveVolume(claim));
+    }
+    if set.template.spreads_by_template_hash {
+        return Err(Obstacle::SpreadByHash);
+    }
+    if let Some(topology) = crowded_topology(pod, &relabelled, set, cluster, circumstances) {
+        return Err(Obstacle::NoFreeDomain(topology));
+    }
+    if circumstances.may_not_patch.contains(&pod.id.namespace) {
+        return Err(Obstacle::MayNotPatch);
+    }
+    if let Some(message) = circumstances.patch_denied.get(&set.uid) {
+        return Err(Obstacle::PatchDenied(message.clone()));
+    }
+    if !pod.is_ready() {
+        return Err(Obstacle::NotReady);
+    }
+    if family.is_rolling() {
+        return Err(Obstacle::Rollout);
+    }
+    Ok(Detachable { replica_set: set.uid.clone(), hash, max_surge })
+}
+
+/// The labels that a pod has once it is detached.
+pub fn relabelled(labels: &Labels) -> Labels {
+    let mut labels = labels.clone();
+    labels.insert(TEMPLATE_HASH.to_owned(), DETACHED_HASH.to_owned());
+    labels
+}
+
+/// Finds a selector in the namespace that would change its mind, or a controller that would adopt the pod.
+fn reaction(pod: &Pod, relabelled: &Labels, cluster: &ClusterSnapshot) -> Result<(), Obstacle> {
+    let here = |key: &ObjectKey| key.namespace == pod.id.namespace;
+    for chooser in cluster.choosers().filter(|chooser| here(&chooser.key)) {
+        if chooser.selectors.iter().any(|selector| selector.matches(&pod.labels) != selector.matches(relabelled)) {
+            return Err(Obstacle::Chooser(chooser.kind, chooser.key.clone()));
+        }
+    }
+    for budget in cluster.budgets().filter(|budget| here(&budget.key)) {
+        if budget.selector.matches(&pod.labels) != budget.selector.matches(relabelled) {
+            return Err(Obstacle::Chooser("PodDisruptionBudget", budget.key.clone()));
+        }
+    }
+    for set in cluster.replica_sets().filter(|set| here(&set.key)) {
+        if set.selector.matches(relabelled) {
+            return Err(Obstacle::Adopter("ReplicaSet", set.key.clone()));
+        }
+    }
+    for controller in cluster.controllers().filter(|controller| here(&controller.key)) {
+        if controller.selector.matches(relabelled) {
+            return Err(Obstacle::Adopter(controller.kind, controller.key.clone()));
+        }
+    }
+    Ok(())
+}
+
+/// Finds a claim that only one node may mount. A claim that is not known counts as one.
+fn exclusive_claim(pod: &Pod, cluster: &ClusterSnapshot) -> Option<ObjectKey> {
+    pod.claims
+        .iter()
+        .map(|name| ObjectKey::new(&pod.id.namespace, name))
+        .find(|key| !cluster.claim(key).is_some_and(cluster_model::claim::Claim::is_shareable))
+}
+
+/// Finds a required anti-affinity of the template under which no domain is left for the replacement while the old pod
+/// stays: every domain that a new pod can reach already holds a pod that the term keeps away from.
+fn crowded_topology(
+    pod: &Pod,
+    relabelled: &Labels,
+    set: &ReplicaSet,
+    cluster: &ClusterSnapshot,
+    circumstances: &Circumstances,
+) -> Option<String> {
+    let in_the_way = set.template.anti_affinity.iter().filter(|term| term.selector.matches(relabelled));
+    for term in in_the_way {
+        let domain = |name: &NodeName| cluster.node(name).and_then(|node| node.labels.get(&term.topology_key));
+        let taken: BTreeSet<_> = cluster
+            .pods_of(&pod.id.namespace)
+            .filter(|other| !other.is_terminal() && term.selector.matches(&other.labels))
+            .filter_map(|other| domain(other.node.as_ref()?))
+            .collect();
+        let is_free = cluster
+            .nodes()
+            .filter(|node| node.ready && !node.unschedulable && !circumstances.leaving.contains(&node.name))
+            .filter_map(|node| node.labels.get(&term.topology_key))
+            .any(|value| !taken.contains(value));
+        if !is_free {
+            return Some(term.topology_key.clone());
+        }
+    }
+    None
+}

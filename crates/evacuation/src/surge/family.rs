@@ -1,0 +1,57 @@
+//! The ReplicaSets of one Deployment, seen together: a rollout moves pods between them, and the workload's strength is
+//! the sum.
+
+use cluster_model::identity::Uid;
+use cluster_model::owners::ReplicaSet;
+use cluster_model::pod::Pod;
+use cluster_model::snapshot::ClusterSnapshot;
+
+/// A ReplicaSet with its siblings.
+#[derive(Clone, Debug)]
+pub struct Family<'a> {
+    /// The ReplicaSet that was asked for.
+    pub own: &'a ReplicaSet,
+    /// All of the Deployment's, the asked one included.
+    pub members: Vec<&'a ReplicaSet>,
+}
+
+impl<'a> Family<'a> {
+    /// Gathers the family of a ReplicaSet; `None` if it does not exist.
+    pub fn of(replica_set: &Uid, cluster: &'a ClusterSnapshot) -> Option<Self> {
+        let own = cluster.replica_set(replica_set)?;
+        let members = cluster.replica_sets().filter(|other| other.uid == own.uid || other.is_sibling_of(own)).collect();
+        Some(Self { own, members })
+    }
+
+    /// Whether the asked ReplicaSet is the one that the Deployment rolls towards.
+    pub fn is_newest(&self) -> bool {
+        self.members.iter().all(|member| member.revision <= self.own.revision)
+    }
+
+    /// How many pods the workload is to have now.
+    pub fn desired(&self) -> i32 {
+        let newest = self.members.iter().max_by_key(|member| member.revision);
+        newest.map_or(self.own.replicas, |newest| newest.desired_replicas.unwrap_or(newest.replicas))
+    }
+
+    /// Whether pods are being moved between generations: the asked ReplicaSet is not the newest, another still has or
+    /// wants pods, or it has not reached the Deployment's number.
+    pub fn is_rolling(&self) -> bool {
+        !self.is_newest()
+            || self
+                .members
+                .iter()
+                .any(|member| member.uid != self.own.uid && (member.replicas > 0 || member.current_replicas > 0))
+            || self.own.desired_replicas.is_some_and(|desired| desired != self.own.replicas)
+    }
+
+    /// Whether the pod is managed by one of them.
+    pub fn manages(&self, pod: &Pod) -> bool {
+        self.members.iter().any(|member| pod.is_managed_by(&member.uid))
+    }
+
+    /// The longest `minReadySeconds` among them.
+    pub fn min_ready_seconds(&self) -> i32 {
+        self.members.iter().map(|member| member.min_ready_seconds).max().unwrap_or(0)
+    }
+}

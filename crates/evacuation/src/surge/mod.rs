@@ -1,0 +1,4 @@
+//! The ways to bring a replacement up before the old pod goes.
+
+pub mod detach;
+pub mod family;

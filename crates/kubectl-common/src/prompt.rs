@@ -1,0 +1,137 @@
+//! Yes-or-no questions on stderr. There is no default: without a person who can answer, a question is an error.
+
+use std::io;
+
+use console::{Key, Term};
+use thiserror::Error;
+
+use crate::exit::ExitStatus;
+use crate::failure::{Failure, Remedies, Remedy};
+use crate::terminal::Terminal;
+
+/// Something that only a person or a flag can decide.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Question {
+    /// One line, without the question's `[y/n]`: `Drain node-1?`
+    pub text: String,
+    /// The flag that answers yes: `--yes`.
+    pub flag: String,
+}
+
+/// What the person said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// Go on.
+    Yes,
+    /// Do not.
+    No,
+    /// Ctrl-C, or the terminal went away.
+    Interrupted,
+}
+
+/// A question that nobody can be asked.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("there is no terminal to ask {text:?}")]
+pub struct NotATerminal {
+    text: String,
+    flag: String,
+}
+
+impl Remedies for NotATerminal {
+    fn remedies(&self) -> Vec<Remedy> {
+        vec![Remedy::Flag(self.flag.clone())]
+    }
+}
+
+impl From<NotATerminal> for Failure {
+    fn from(error: NotATerminal) -> Self {
+        Self::new(ExitStatus::Refused, &error)
+    }
+}
+
+/// Asks until the answer is yes or no, confirmed by Enter. The status line must be cleared before.
+///
+/// The runtime goes on meanwhile: a lease is renewed, a signal is heard. Ctrl-C is read as a key and raises no signal.
+/// Dropping the future leaves the terminal as it was found.
+pub async fn confirm(question: &Question, terminal: &Terminal) -> Result<Answer, NotATerminal> {
+    if !terminal.can_ask() {
+        return Err(NotATerminal { text: question.text.clone(), flag: question.flag.clone() });
+    }
+    let text = question.text.clone();
+    let _restored = TerminalModes::save();
+    let asked = tokio::task::spawn_blocking(move || ask(&text, &Term::stderr()));
+    // A terminal that went away, or a runtime that ends, has interrupted the question.
+    Ok(asked.await.map_or(Answer::Interrupted, |answer| answer.unwrap_or(Answer::Interrupted)))
+}
+
+fn ask(text: &str, terminal: &Term) -> io::Result<Answer> {
+    let mut chosen = None;
+    loop {
+        let shown = match chosen {
+            Some(Answer::Yes) => "yes",
+            Some(Answer::No) => "no",
+            Some(Answer::Interrupted) | None => "",
+        };
+        terminal.clear_line()?;
+        terminal.write_str(&format!("{text} [y/n] {shown}"))?;
+        let answer = loop {
+            match (terminal.read_key_raw()?, chosen) {
+                (Key::Char('y' | 'Y'), _) => chosen = Some(Answer::Yes),
+                (Key::Char('n' | 'N'), _) => chosen = Some(Answer::No),
+                (Key::Backspace, _) => chosen = None,
+                (Key::Enter, Some(answer)) => break Some(answer),
+                (Key::CtrlC | Key::Char(END_OF_INPUT) | Key::Unknown, _) => break Some(Answer::Interrupted),
+                // The letters of "yes" and "no" after the first, and keys that mean nothing.
+                (_, _) => continue,
+            }
+            break None;
+        };
+        if let Some(answer) = answer {
+            terminal.write_line("")?;
+            return Ok(answer);
+        }
+    }
+}
+
+/// Ctrl-D.
+const END_OF_INPUT: char = '\u{4}';
+
+/// The modes of the terminal before the question; put back when dropped, since a question waits in raw mode.
+struct TerminalModes {
+    #[cfg(unix)]
+    modes: Option<rustix::termios::Termios>,
+}
+
+impl TerminalModes {
+    fn save() -> Self {
+        Self {
+            #[cfg(unix)]
+            modes: rustix::termios::tcgetattr(io::stdin()).ok(),
+        }
+    }
+}
+
+impl Drop for TerminalModes {
+    fn drop(&mut self) {
+        #[cfg(unix)]
+        if let Some(modes) = &self.modes {
+            // A terminal that is gone needs no modes.
+            let _ = rustix::termios::tcsetattr(io::stdin(), rustix::termios::OptionalActions::Now, modes);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_terminal_it_is_refused_and_names_the_flag() {
+        let question = Question { text: "Drain node-1?".into(), flag: "--yes".into() };
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let error = runtime.block_on(confirm(&question, &Terminal::piped())).unwrap_err();
+        let failure = Failure::from(error);
+        assert_eq!(failure.status(), ExitStatus::Refused);
+        assert_eq!(failure.to_string(), "error: there is no terminal to ask \"Drain node-1?\"\n  hint: pass `--yes`");
+    }
+}

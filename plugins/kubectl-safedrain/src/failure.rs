@@ -1,0 +1,125 @@
+//! Why a drain does not begin, or ended early, with what to do about it.
+
+use evacuation_runner::access::CallError;
+use evacuation_runner::lease::LeaseError;
+use kubectl_common::api_error::ApiError;
+use kubectl_common::connect::Connection;
+use kubectl_common::exit::ExitStatus;
+use kubectl_common::failure::{Failure, Remedies, Remedy};
+use thiserror::Error;
+
+/// What this plugin itself has to complain of.
+#[derive(Debug, Error)]
+pub(crate) enum DrainError {
+    #[error("no node given: USAGE: kubectl safedrain NODE… | -l SELECTOR [flags]")]
+    NoNode,
+    #[error("cannot specify both a node name and a --selector option")]
+    NodesAndSelector,
+    #[error("--selector is empty: it must choose some nodes")]
+    EmptySelector,
+    #[error("{0:?} is not a node: only node/NAME or NAME can be drained")]
+    NotANode(String),
+    #[error("unknown shell {0:?}")]
+    UnknownShell(String),
+    #[error("--grace-period {0} is too long")]
+    GracePeriod(i64),
+    #[error("--dry-run=server and --{0} do not go together")]
+    NoRehearsal(&'static str),
+    #[error("node {name} does not exist in this cluster; no node was touched")]
+    UnknownNode { name: String, similar: Vec<String> },
+    #[error("{} stand in the way; nothing was changed", count(*.refusals, "pod"))]
+    Refused { refusals: usize, flags: Vec<String> },
+    #[error("the cluster has moved since the plan was shown, and nobody said to go on; nothing was changed")]
+    Moved,
+    #[error("no news from {0} watches within 60 s; nothing was changed")]
+    NotSynced(&'static str),
+    #[error("the signals of this process cannot be received")]
+    Signals(#[source] std::io::Error),
+    #[error("cannot write the output")]
+    Output(#[source] std::io::Error),
+    #[error("no answer to {attempt} within {seconds} s; nothing was changed")]
+    NoAnswer { attempt: String, seconds: u64 },
+    #[error(transparent)]
+    Lease(LeaseError),
+}
+
+impl Remedies for DrainError {
+    fn remedies(&self) -> Vec<Remedy> {
+        match self {
+            Self::NoNode | Self::NodesAndSelector => vec![Remedy::Command("kubectl safedrain --help".to_owned())],
+            Self::EmptySelector => vec![Remedy::Command("kubectl get nodes --show-labels".to_owned())],
+            Self::NotANode(_) => vec![Remedy::Command("kubectl get nodes".to_owned())],
+            Self::UnknownShell(_) => {
+                vec![Remedy::Explain("the shells are bash, elvish, fish, powershell and zsh".to_owned())]
+            }
+            Self::GracePeriod(_) => vec![Remedy::Explain("give the seconds that a pod may take to end".to_owned())],
+            Self::NoRehearsal(_) => vec![Remedy::Flag("--dry-run".to_owned())],
+            Self::UnknownNode { similar, .. } => {
+                let names = similar.iter().map(|name| Remedy::Explain(format!("did you mean {name}?")));
+                names.chain([Remedy::Command("kubectl get nodes".to_owned())]).collect()
+            }
+            Self::Refused { flags, .. } => flags.iter().cloned().map(Remedy::Flag).collect(),
+            Self::Moved => vec![Remedy::Flag("--yes".to_owned())],
+            Self::NotSynced(_) | Self::NoAnswer { .. } => vec![Remedy::Command("kubectl get --raw /readyz".to_owned())],
+            Self::Signals(_) | Self::Output(_) => vec![],
+            Self::Lease(LeaseError::Held { node, .. }) => vec![
+                Remedy::Command(format!("kubectl safedrain {node} --status")),
+                Remedy::Explain("wait for that run to end, or end it where it runs".to_owned()),
+            ],
+            Self::Lease(LeaseError::Call { .. }) => vec![Remedy::Command(
+                "kubectl auth can-i create leases.coordination.k8s.io -n kube-node-lease".to_owned(),
+            )],
+        }
+    }
+}
+
+impl DrainError {
+    fn status(&self) -> ExitStatus {
+        match self {
+            Self::NoNode
+            | Self::NodesAndSelector
+            | Self::EmptySelector
+            | Self::NotANode(_)
+            | Self::UnknownShell(_)
+            | Self::GracePeriod(_)
+            | Self::NoRehearsal(_) => ExitStatus::Usage,
+            Self::UnknownNode { .. }
+            | Self::Refused { .. }
+            | Self::Moved
+            | Self::NotSynced(_)
+            | Self::NoAnswer { .. }
+            | Self::Lease(LeaseError::Call { .. }) => ExitStatus::Refused,
+            Self::Lease(LeaseError::Held { .. }) => ExitStatus::HeldByAnother,
+            Self::Signals(_) | Self::Output(_) => ExitStatus::Unexpected,
+        }
+    }
+}
+
+impl From<DrainError> for Failure {
+    fn from(error: DrainError) -> Self {
+        Self::new(error.status(), &error)
+    }
+}
+
+/// Wraps an output error that nothing can be done about.
+pub(crate) fn unexpected(error: std::io::Error) -> Failure {
+    DrainError::Output(error).into()
+}
+
+/// Puts a request that failed before anything was changed into words.
+pub(crate) fn call_failed(connection: &Connection, error: &CallError, attempt: &str) -> Failure {
+    match error {
+        CallError::Client(error) => {
+            let error: ApiError = connection.explain(error, attempt);
+            error.into()
+        }
+        CallError::Timeout(limit) => {
+            DrainError::NoAnswer { attempt: attempt.to_owned(), seconds: limit.as_secs() }.into()
+        }
+    }
+}
+
+/// `1 pod`, `2 pods`.
+pub(crate) fn count(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}

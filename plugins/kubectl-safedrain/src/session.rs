@@ -1,0 +1,52 @@
+//! What every run needs: the connection, who runs it, and the clock's word for now.
+
+use evacuation::engine::RunIdentity;
+use evacuation_runner::access::ApiAccess;
+use evacuation_runner::lease::Holder;
+use jiff::Timestamp;
+use kubectl_common::connect::{Connection, connect};
+use kubectl_common::entry::Launch;
+use kubectl_common::failure::Failure;
+
+use crate::cli::DrainArgs;
+use crate::request;
+
+/// A connected run.
+pub(crate) struct Session {
+    pub(crate) connection: Connection,
+    pub(crate) access: ApiAccess,
+    pub(crate) identity: RunIdentity,
+    pub(crate) holder: Holder,
+    pub(crate) started: Timestamp,
+}
+
+impl Session {
+    /// Connects, and gives the run an id: the second it began in and its process, which no other run shares.
+    pub(crate) async fn open(args: &DrainArgs, launch: &Launch) -> Result<Self, Failure> {
+        let connection = connect(&args.kube, launch.identity, &launch.environment).await?;
+        let access = ApiAccess {
+            client: connection.client.clone(),
+            request_timeout: connection.request_timeout,
+            field_manager: args.field_manager.clone(),
+            chunk_size: args.chunk_size,
+        };
+        let started = now();
+        let user = connection.cluster.user.clone();
+        let run = format!("{:x}-{:x}", started.as_second(), std::process::id());
+        let holder = Holder::this_process(&run, &user, started);
+        let identity = RunIdentity {
+            run,
+            user,
+            version: format!("{}/{}", launch.identity.name, launch.identity.version),
+            reason: args.reason.clone(),
+            options: request::options(args),
+        };
+        Ok(Self { connection, access, identity, holder, started })
+    }
+}
+
+/// The wall clock, for what is written down and compared with the server's time stamps.
+#[expect(clippy::disallowed_methods, reason = "a run reads the clock where it begins and ends")]
+pub(crate) fn now() -> Timestamp {
+    Timestamp::now()
+}

@@ -1,0 +1,153 @@
+//! `--undo`: detached pods are attached again, marks come off, nodes that were schedulable become so.
+
+use std::collections::BTreeSet;
+
+use cluster_model::identity::{NodeName, PodId};
+use cluster_model::node::Node;
+use evacuation::engine::{Engine, Outcome, StepEnd};
+use evacuation::request::{DrainRequest, Strategy};
+use evacuation_runner::interrupts::Interrupts;
+use evacuation_runner::lease::{LeaseGuard, LeaseNews};
+use evacuation_runner::live_view::LiveView;
+use evacuation_runner::observe::{self, ListError};
+use evacuation_runner::run::{self, News, RunEnd};
+use kubectl_common::entry::Launch;
+use kubectl_common::exit::ExitStatus;
+use kubectl_common::failure::Failure;
+use kubectl_common::flags::{DryRun, OutputFormat};
+use kubectl_common::report::Output;
+use serde::Serialize;
+
+use crate::cli::DrainArgs;
+use crate::document::{EventLine, Header};
+use crate::failure::{DrainError, call_failed, count};
+use crate::render::{Narrator, Voice};
+use crate::request;
+use crate::session::{Session, now};
+
+/// What an undo came to.
+#[derive(Debug, Serialize)]
+struct UndoReport<'a> {
+    #[serde(flatten)]
+    header: Header<'a>,
+    verdict: &'static str,
+    nodes: &'a [NodeName],
+    pods: Vec<UndonePod<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct UndonePod<'a> {
+    #[serde(flatten)]
+    pod: &'a PodId,
+    result: Option<&'a StepEnd>,
+}
+
+/// Runs `kubectl safedrain [NODE…] --undo`.
+pub(crate) async fn run(args: &DrainArgs, launch: &Launch, output: &Output) -> Result<ExitStatus, Failure> {
+    let named = request::node_names(args)?;
+    if args.dry_run.mode() == DryRun::Server {
+        return Err(DrainError::NoRehearsal("undo").into());
+    }
+    let session = Session::open(args, launch).await?;
+    let access = &session.access;
+    let failed =
+        |error: &ListError| call_failed(&session.connection, &error.source, &error.to_string().replace("cannot ", ""));
+    let nodes = observe::nodes(access).await.map_err(|error| failed(&error))?;
+    let mut found = observe::detached_pods(access).await.map_err(|error| failed(&error))?;
+    if let Some(unknown) = named.iter().find(|name| !nodes.iter().any(|node| node.name == **name)) {
+        return Err(DrainError::UnknownNode { name: unknown.to_string(), similar: Vec::new() }.into());
+    }
+    let is_meant = |name: &NodeName| named.is_empty() || named.contains(name);
+    found.retain(|pod| pod.node.as_ref().is_some_and(is_meant));
+    let marked = nodes.iter().filter(|node: &&Node| node.run.is_some() && is_meant(&node.name)).map(|node| &node.name);
+    let targets: BTreeSet<NodeName> = marked.cloned().chain(found.iter().filter_map(|pod| pod.node.clone())).collect();
+    let targets: Vec<NodeName> = targets.into_iter().collect();
+    if targets.is_empty() {
+        output.note("nothing to undo: no node and no pod carries a mark");
+        return Ok(finish(args, &session, output, &targets, None, Outcome::Done));
+    }
+    let observation = observe::for_drain(access, nodes, &targets, None, false).await.map_err(|error| failed(&error))?;
+    let on_targets = observation.cluster.pods().filter(|pod| pod.detached.is_some());
+    let detached: Vec<_> = on_targets
+        .filter_map(|pod| Some((pod.id.clone(), pod.node.clone()?)))
+        .filter(|(_, node)| targets.contains(node))
+        .collect();
+    if args.dry_run.mode() == DryRun::Client {
+        for node in &targets {
+            output.result_line(&format!("node/{node} would be released (dry run)"));
+        }
+        for (pod, _) in &detached {
+            output.result_line(&format!("pod/{} would be attached again (dry run)", pod.name));
+        }
+        return Ok(ExitStatus::Done);
+    }
+    let guard = LeaseGuard::acquire(access, &targets, &session.holder, |news| {
+        if let LeaseNews::Observing { node, holder, left } = news {
+            output
+                .status(&format!("node {node} is held by {holder}; watching for {} s if it lives", left.as_secs() + 1));
+        }
+    })
+    .await
+    .map_err(DrainError::Lease)?;
+    output.clear_status();
+    let mut interrupts = Interrupts::listen().map_err(DrainError::Signals)?;
+    let mut view = LiveView::new(access, &targets, observation);
+    while !view.is_synced() {
+        view.changed().await;
+    }
+    let request = DrainRequest { strategy: Strategy::Auto, settle: args.settle.get(), ..DrainRequest::default() };
+    let mut engine = Engine::undo(&targets, &detached, request.clone(), session.identity.clone());
+    let voice = match args.output.output {
+        OutputFormat::Table | OutputFormat::Wide => Voice::Lines,
+        OutputFormat::Json | OutputFormat::Yaml | OutputFormat::Jsonl => Voice::Talk,
+    };
+    let mut narrator = Narrator::new(output, voice, request.removal);
+    let report = |news: News<'_>| match news {
+        News::Event(event) => {
+            if args.output.output == OutputFormat::Jsonl {
+                output.json_line(&EventLine::new(now(), event));
+            }
+            narrator.tell(event, now());
+        }
+        News::Trouble(message) | News::LeaseLost(message) => output.warning(message),
+        News::Progress(done, all) => narrator.progress(done, all, now()),
+    };
+    let end = run::run(&mut engine, &mut view, access, &guard, &mut interrupts, report).await;
+    output.clear_status();
+    let outcome = match end {
+        RunEnd::Finished(outcome) => outcome,
+        RunEnd::Abandoned => return Ok(ExitStatus::Interrupted),
+    };
+    guard.release(access).await;
+    Ok(finish(args, &session, output, &targets, Some(&engine), outcome))
+}
+
+fn finish(
+    args: &DrainArgs,
+    session: &Session,
+    output: &Output,
+    targets: &[NodeName],
+    engine: Option<&Engine>,
+    outcome: Outcome,
+) -> ExitStatus {
+    let pods: Vec<_> =
+        engine.iter().flat_map(|engine| engine.ends().map(|(pod, _, result, _)| UndonePod { pod, result })).collect();
+    let verdict = if outcome == Outcome::Done { "undone" } else { "incomplete" };
+    let kept = pods.len();
+    let header = Header::new("UndoReport", &session.connection.cluster);
+    let report = UndoReport { header, verdict, nodes: targets, pods };
+    match args.output.output {
+        OutputFormat::Json => output.json(&report),
+        OutputFormat::Yaml => output.yaml(&report),
+        OutputFormat::Jsonl => output.json_line(&report),
+        OutputFormat::Table | OutputFormat::Wide => {}
+    }
+    match outcome {
+        Outcome::Done => ExitStatus::Done,
+        Outcome::Interrupted => ExitStatus::Interrupted,
+        Outcome::Stopped | Outcome::LeaseLost => {
+            output.note(&format!("not all of {} could be given back; see above", count(kept, "pod")));
+            ExitStatus::Stopped
+        }
+    }
+}

@@ -1,0 +1,301 @@
+//! The record of every change of a Service's ready endpoints: a proof that a Service never had too few.
+//!
+//! EndpointSlices and nodes are listed once and then watched from that very version on; a watch that ends is continued
+//! from the last version it told. So no state in between is missed. Where the server no longer knows that version the
+//! record has a hole, and every question to it panics.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
+use std::time::Duration;
+
+use futures::{Stream, StreamExt, pin_mut, stream};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::api::{ListParams, ObjectList, WatchEvent, WatchParams};
+use kube::{Api, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time;
+
+use crate::namespace::Namespace;
+use crate::wait::DEADLINE;
+
+/// The pause before a watch that could not be opened is opened again: the server may be restarting.
+const REOPEN_PAUSE: Duration = Duration::from_millis(100);
+
+/// The ready endpoints of a Service from one moment until the next sample.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sample {
+    /// When the recorder saw it.
+    pub at: Timestamp,
+    /// The ready pods, or the addresses of endpoints that are no pods.
+    pub ready: BTreeSet<String>,
+    /// The nodes they are on.
+    pub nodes: BTreeSet<String>,
+}
+
+/// Records the ready endpoints of all Services of a namespace until it is dropped or stopped.
+#[derive(Debug)]
+pub struct EndpointRecorder {
+    slices: Api<EndpointSlice>,
+    record: watch::Receiver<Record>,
+    stop: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+}
+
+#[derive(Debug, Default)]
+struct Record {
+    /// By slice name: its Service and endpoints.
+    slices: BTreeMap<String, Slice>,
+    nodes: BTreeSet<String>,
+    history: BTreeMap<String, Vec<Sample>>,
+    /// Why the record has a hole.
+    hole: Option<String>,
+}
+
+#[derive(Debug)]
+struct Slice {
+    service: String,
+    version: u64,
+    /// The ready endpoints and their nodes.
+    ready: Vec<(String, Option<String>)>,
+}
+
+enum Change {
+    Slice(Box<WatchEvent<EndpointSlice>>),
+    Node(Box<WatchEvent<Node>>),
+    Hole(String),
+}
+
+impl EndpointRecorder {
+    /// Starts the record; the first sample of each Service is in it when this returns.
+    pub async fn start(namespace: &Namespace) -> Self {
+        let (slice_api, node_api) = (namespace.api::<EndpointSlice>(), namespace.nodes());
+        let again = slice_api.clone();
+        let slices = slice_api.list(&ListParams::default()).await.expect("the endpoint slices can be listed");
+        let nodes = node_api.list(&ListParams::default()).await.expect("the nodes can be listed");
+        let slices_from = slices.metadata.resource_version.unwrap_or_default();
+        let nodes_from = nodes.metadata.resource_version.unwrap_or_default();
+
+        let mut record = Record::default();
+        record.nodes.extend(nodes.items.iter().map(ResourceExt::name_any));
+        for slice in &slices.items {
+            record.put(slice);
+        }
+        record.sample();
+
+        let (record_sender, record) = watch::channel(record);
+        let (stop, mut stopped) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            let changes = stream::select(
+                changes_since(slice_api, slices_from)
+                    .map(|event| event.map_or_else(Change::Hole, |event| Change::Slice(Box::new(event)))),
+                changes_since(node_api, nodes_from)
+                    .map(|event| event.map_or_else(Change::Hole, |event| Change::Node(Box::new(event)))),
+            );
+            pin_mut!(changes);
+            loop {
+                tokio::select! {
+                    change = changes.next() => match change {
+                        Some(change) => record_sender.send_modify(|record| record.apply(change)),
+                        None => return,
+                    },
+                    _ = stopped.changed() => return,
+                }
+            }
+        });
+        Self { slices: again, record, stop, tasks }
+    }
+
+    /// Returns every state the Service was in, oldest first; the last one still is.
+    pub fn history(&self, service: &str) -> Vec<Sample> {
+        let record = self.record.borrow();
+        if let Some(hole) = &record.hole {
+            panic!("the record of endpoints has a hole: {hole}");
+        }
+        record.history.get(service).unwrap_or_else(|| panic!("service {service} was never seen")).clone()
+    }
+
+    /// Returns the lowest number of ready endpoints that the Service had at any moment.
+    pub fn fewest_ready(&self, service: &str) -> usize {
+        self.history(service).iter().map(|sample| sample.ready.len()).min().expect("a history has a first sample")
+    }
+
+    /// Returns how many ready endpoints there were, oldest first, without repetitions: 1, 2, 1.
+    pub fn counts(&self, service: &str) -> Vec<usize> {
+        let mut counts: Vec<usize> = self.history(service).iter().map(|sample| sample.ready.len()).collect();
+        counts.dedup();
+        counts
+    }
+
+    /// Returns for how long in all the Service had fewer than `count` ready endpoints, up to its last sample.
+    pub fn time_below(&self, service: &str, count: usize) -> Duration {
+        let history = self.history(service);
+        let short = history.iter().zip(history.iter().skip(1)).filter(|(sample, _)| sample.ready.len() < count);
+        short.map(|(from, until)| until.at.duration_since(from.at).unsigned_abs()).sum()
+    }
+
+    /// Waits until the Service's newest sample fulfils `condition`; returns it.
+    pub async fn until(&self, service: &str, description: &str, condition: impl Fn(&Sample) -> bool) -> Sample {
+        let mut record = self.record.clone();
+        let newest = |record: &Record| record.history.get(service).and_then(|history| history.last()).cloned();
+        let waiting =
+            record.wait_for(|record| record.hole.is_some() || newest(record).as_ref().is_some_and(&condition));
+        let in_time = time::timeout(DEADLINE, waiting).await.is_ok();
+        assert!(in_time, "not within {DEADLINE:?}: {description}; history: {:#?}", self.history(service));
+        self.history(service).pop().expect("a history has a first sample")
+    }
+
+    /// Ends the record once all that has happened by now is in it; it can be asked afterwards.
+    pub async fn stop(&mut self) {
+        let now = self.slices.list(&ListParams::default()).await.expect("the endpoint slices can be listed");
+        let mut record = self.record.clone();
+        let catching_up = record.wait_for(|record| record.hole.is_some() || record.has_reached(&now));
+        let in_time = time::timeout(DEADLINE, catching_up).await.is_ok();
+        assert!(in_time, "the record of endpoints is behind the server by more than {DEADLINE:?}");
+        self.stop.send_replace(true);
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+impl Record {
+    fn apply(&mut self, change: Change) {
+        match change {
+            Change::Slice(event) => match *event {
+                WatchEvent::Added(slice) | WatchEvent::Modified(slice) => self.put(&slice),
+                WatchEvent::Deleted(slice) => {
+                    self.slices.remove(&slice.name_any());
+                }
+                WatchEvent::Bookmark(_) | WatchEvent::Error(_) => {}
+            },
+            Change::Node(event) => match *event {
+                WatchEvent::Added(node) => {
+                    self.nodes.insert(node.name_any());
+                }
+                WatchEvent::Deleted(node) => {
+                    self.nodes.remove(&node.name_any());
+                }
+                WatchEvent::Modified(_) | WatchEvent::Bookmark(_) | WatchEvent::Error(_) => {}
+            },
+            Change::Hole(reason) => self.hole = Some(reason),
+        }
+        self.sample();
+    }
+
+    fn put(&mut self, slice: &EndpointSlice) {
+        let Some(service) = slice.labels().get("kubernetes.io/service-name") else { return };
+        let ready = slice
+            .endpoints
+            .iter()
+            .filter(|endpoint| endpoint.conditions.as_ref().and_then(|conditions| conditions.ready).unwrap_or(true))
+            .map(|endpoint| {
+                let pod = endpoint.target_ref.as_ref().and_then(|target| target.name.clone());
+                let address = || endpoint.addresses.first().cloned().unwrap_or_default();
+                (pod.unwrap_or_else(address), endpoint.node_name.clone())
+            })
+            .collect();
+        let version = version_number(slice.resource_version());
+        self.slices.insert(slice.name_any(), Slice { service: service.clone(), version, ready });
+    }
+
+    /// Returns whether everything in a list is in the record, and what the list no longer has is out of it.
+    fn has_reached(&self, list: &ObjectList<EndpointSlice>) -> bool {
+        let listed_at = version_number(list.metadata.resource_version.clone());
+        let has_all = list.items.iter().all(|slice| {
+            self.slices
+                .get(&slice.name_any())
+                .is_some_and(|recorded| recorded.version >= version_number(slice.resource_version()))
+        });
+        let has_no_other = self.slices.iter().all(|(name, recorded)| {
+            recorded.version > listed_at || list.items.iter().any(|slice| slice.name_any() == *name)
+        });
+        has_all && has_no_other
+    }
+
+    /// Adds a sample to every Service whose ready endpoints are not what its last sample says.
+    fn sample(&mut self) {
+        let at = Timestamp::now();
+        let mut states: BTreeMap<&str, (BTreeSet<String>, BTreeSet<String>)> =
+            self.history.keys().map(|service| (service.as_str(), Default::default())).collect();
+        for slice in self.slices.values() {
+            let (ready, nodes) = states.entry(&slice.service).or_default();
+            for (pod, node) in &slice.ready {
+                // An endpoint of a node that is gone serves nobody, whatever its slice still says.
+                if node.as_ref().is_none_or(|node| self.nodes.contains(node)) {
+                    ready.insert(pod.clone());
+                    nodes.extend(node.clone());
+                }
+            }
+        }
+        let states: Vec<(String, Sample)> = states
+            .into_iter()
+            .map(|(service, (ready, nodes))| (service.to_owned(), Sample { at, ready, nodes }))
+            .collect();
+        for (service, sample) in states {
+            let history = self.history.entry(service).or_default();
+            if history.last().is_none_or(|last| last.ready != sample.ready) {
+                history.push(sample);
+            }
+        }
+    }
+}
+
+/// Yields every change after `version` without a gap, or an error as its last item where that is not possible.
+fn changes_since<K>(api: Api<K>, version: String) -> impl Stream<Item = Result<WatchEvent<K>, String>>
+where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    enum State<K> {
+        Closed(String),
+        Open(String, stream::BoxStream<'static, kube::Result<WatchEvent<K>>>),
+        Lost,
+    }
+    stream::unfold((api, State::Closed(version)), |(api, mut state)| async move {
+        loop {
+            state = match state {
+                State::Lost => return None,
+                State::Closed(version) => {
+                    let opened = api.watch(&WatchParams::default(), &version).await.map(StreamExt::boxed);
+                    match opened {
+                        Ok(events) => State::Open(version, events),
+                        Err(kube::Error::Api(status)) if status.code == 410 => {
+                            return Some((Err(status.to_string()), (api, State::Lost)));
+                        }
+                        Err(_) => {
+                            time::sleep(REOPEN_PAUSE).await;
+                            State::Closed(version)
+                        }
+                    }
+                }
+                State::Open(version, mut events) => match events.next().await {
+                    Some(Ok(WatchEvent::Error(status))) => {
+                        return Some((Err(status.to_string()), (api, State::Lost)));
+                    }
+                    Some(Ok(event)) => {
+                        let version = version_of(&event).unwrap_or(version);
+                        return Some((Ok(event), (api, State::Open(version, events))));
+                    }
+                    Some(Err(_)) | None => State::Closed(version),
+                },
+            };
+        }
+    })
+}
+
+/// Versions of one resource are numbers that grow: the API promises it since Kubernetes 1.35.
+fn version_number(version: Option<String>) -> u64 {
+    version.and_then(|version| version.parse().ok()).unwrap_or(0)
+}
+
+fn version_of<K: Resource>(event: &WatchEvent<K>) -> Option<String> {
+    match event {
+        WatchEvent::Added(object) | WatchEvent::Modified(object) | WatchEvent::Deleted(object) => {
+            object.resource_version()
+        }
+        WatchEvent::Bookmark(bookmark) => Some(bookmark.metadata.resource_version.clone()),
+        WatchEvent::Error(_) => None,
+    }
+}

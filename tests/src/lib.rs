@@ -1,0 +1,40 @@
+//! The harness of the end-to-end tests: a real control plane, workloads on it, and proofs of what a plugin did.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`control_plane`] | etcd, kube-apiserver, controllers and scheduler as processes on loopback, with kwok as the kubelets |
+//! | [`namespace`] | the part of the cluster that one test owns, and the user it acts as |
+//! | [`node`], [`workload`] | builders of what a test needs there |
+//! | [`wait`] | waiting for a condition by watching, with a deadline |
+//! | [`endpoints`] | the record of every change of a Service's ready endpoints |
+//! | [`audit`] | every request that a user sent, as the server saw it |
+//! | [`plugin`] | the plugins, run through the real kubectl |
+//!
+//! A step of the harness that fails ends the test at once with a message that says which: nothing here returns an error.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::missing_panics_doc,
+    reason = "a failed step of the harness is a failed test; its message says what failed"
+)]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "this crate is where a run starts: it reads the environment and a clock so that nothing else has to"
+)]
+
+pub mod audit;
+pub mod control_plane;
+pub mod endpoints;
+pub mod namespace;
+pub mod node;
+pub mod plugin;
+pub mod wait;
+pub mod workload;
+
+pub use audit::{AuditEvent, AuditLog};
+pub use control_plane::{ControlPlane, User};
+pub use endpoints::{EndpointRecorder, Sample};
+pub use namespace::Namespace;
+pub use plugin::{Invocation, Kubectl, Plugin, Run, Running};
+pub use wait::eventually;
