@@ -13,8 +13,9 @@ import (
 )
 
 const (
-	// stopGrace is how long a child may take to end by itself before it is killed.
-	stopGrace = 5 * time.Second
+	// stopGrace is how long a child may take to end by itself before it is killed. The API server would wait for as long
+	// as a client watches, and nothing here is worth waiting for.
+	stopGrace = 2 * time.Second
 	// logTail is how much of a dead child's log is shown.
 	logTail = 4 << 10
 )

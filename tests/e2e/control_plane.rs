@@ -17,19 +17,22 @@ use serde_json::Value;
 const END_DEADLINE: Duration = Duration::from_secs(15);
 
 #[test]
-fn every_file_of_tests_is_listed_in_main() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("e2e");
-    let main = fs::read_to_string(folder.join("main.rs")).unwrap();
-    let listed: BTreeSet<String> = main
-        .lines()
-        .filter_map(|line| line.strip_prefix("mod ")?.strip_suffix(';').map(str::to_owned))
-        .chain([String::from("main")])
-        .collect();
-    let present: BTreeSet<String> = fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned())
-        .collect();
-    assert_eq!(present, listed);
+fn every_file_of_tests_is_listed() {
+    let mut folders = vec![(Path::new(env!("CARGO_MANIFEST_DIR")).join("e2e"), "main")];
+    while let Some((folder, root)) = folders.pop() {
+        let text = fs::read_to_string(folder.join(root).with_extension("rs")).unwrap();
+        let names = text.lines().filter_map(|line| line.strip_prefix("mod ")?.strip_suffix(';'));
+        let listed: BTreeSet<String> = names.chain([root]).map(str::to_owned).collect();
+        let mut present = BTreeSet::new();
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            present.insert(path.file_stem().unwrap().to_string_lossy().into_owned());
+            if path.is_dir() {
+                folders.push((path, "mod"));
+            }
+        }
+        assert_eq!(present, listed, "{}", folder.display());
+    }
 }
 
 #[tokio::test]
@@ -68,6 +71,8 @@ fn control_plane_that_loses_a_child_says_which() {
     let pids: BTreeMap<String, u32> =
         serde_json::from_value(serde_json::from_str::<Value>(&line).unwrap()["pids"].take()).unwrap();
 
+    // Its input stays open: it would end without an error when that ends.
+    let input = run.stdin.take();
     kill_process(pid(pids["kwok"]), Signal::KILL).unwrap();
 
     let output = run.wait_with_output().unwrap();
@@ -75,19 +80,29 @@ fn control_plane_that_loses_a_child_says_which() {
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert!(stderr.contains("kwok ended (signal: killed)") && stderr.contains("Watch nodes"), "{stderr}");
     assert!(running(&pids).is_empty());
+    drop(input);
 }
 
 #[tokio::test]
-async fn cluster_survives_a_restart_of_its_api_server() {
+async fn cluster_and_record_survive_a_restart_of_the_api_server() {
     let control_plane = ControlPlane::start();
     let namespace = Namespace::fresh(&control_plane, "restart").await;
     namespace.node("a").create().await;
+    namespace.service("web").create().await;
+    namespace.deployment("web").ready().await;
+    namespace.ready_endpoints("web", 1).await;
+    let mut recorder = EndpointRecorder::start(&namespace).await;
+
     let before = control_plane.pids();
     control_plane.restart("kube-apiserver").await;
     let after = control_plane.pids();
     assert_ne!(before["kube-apiserver"], after["kube-apiserver"]);
     assert_eq!(before["etcd"], after["etcd"]);
-    namespace.deployment("web").ready().await;
+
+    Kubectl::run(&namespace, ["scale", "deployment", "web", "--replicas=2"]).await.expect_code(0);
+    recorder.until("web", "two ready endpoints", |sample| sample.ready.len() == 2).await;
+    recorder.stop().await;
+    assert_eq!(recorder.counts("web"), [1, 2]);
 }
 
 #[tokio::test]

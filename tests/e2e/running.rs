@@ -10,7 +10,7 @@ async fn running_program_can_be_watched_and_interrupted() {
     let namespace = Namespace::fresh(ControlPlane::shared(), "signal").await;
     namespace.node("a").create().await;
     for (signal, code) in [(Signal::INT, 130), (Signal::KILL, 137)] {
-        let mut running = Kubectl::command(&namespace, ["get", "nodes", "--watch"]).spawn();
+        let running = Kubectl::command(&namespace, ["get", "nodes", "--watch"]).spawn();
         running.stdout_contains(&namespace.node_name("a")).await;
         running.signal(signal);
         let run = running.wait().await;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::env;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::symlink;
@@ -52,7 +52,7 @@ impl Plugin {
         let built = target_folder().join(&program);
         assert!(built.is_file(), "{} is missing: run `cargo build --workspace` first", built.display());
         link(&built, &folder.join(&program));
-        Invocation::new(namespace, folder).args([name])
+        Invocation::new(namespace, &folder).args([name])
     }
 }
 
@@ -63,7 +63,7 @@ pub struct Kubectl;
 impl Kubectl {
     /// Starts to describe a run of kubectl.
     pub fn command<A: AsRef<str>>(namespace: &Namespace, arguments: impl IntoIterator<Item = A>) -> Invocation {
-        Invocation::new(namespace, path_folder(namespace.control_plane())).args(arguments)
+        Invocation::new(namespace, &path_folder(namespace.control_plane())).args(arguments)
     }
 
     /// Runs kubectl to its end.
@@ -79,7 +79,8 @@ impl Kubectl {
 pub struct Invocation {
     arguments: Vec<String>,
     environment: BTreeMap<String, String>,
-    path: PathBuf,
+    kubectl: PathBuf,
+    search_path: OsString,
     home: PathBuf,
     kubeconfig: PathBuf,
     stdin: Option<String>,
@@ -87,12 +88,20 @@ pub struct Invocation {
 }
 
 impl Invocation {
-    fn new(namespace: &Namespace, path: PathBuf) -> Self {
+    fn new(namespace: &Namespace, path: &Path) -> Self {
+        let control_plane = namespace.control_plane();
+        let mut search_path = path.as_os_str().to_owned();
+        if control_plane.outlives_tests() {
+            // The kubeconfig of an existing cluster may name a program that logs in.
+            search_path.push(":");
+            search_path.push(env::var_os("PATH").unwrap_or_default());
+        }
         Self {
             arguments: Vec::new(),
             environment: BTreeMap::new(),
-            path,
-            home: namespace.control_plane().folder().join("home"),
+            kubectl: path.join("kubectl"),
+            search_path,
+            home: control_plane.folder().join("home"),
             kubeconfig: namespace.user().kubeconfig.clone(),
             stdin: None,
             deadline: RUN_DEADLINE,
@@ -137,13 +146,13 @@ impl Invocation {
 
     /// Starts it; it is killed when the returned value is dropped.
     pub fn spawn(self) -> Running {
-        let mut command = Command::new(self.path.join("kubectl"));
+        let mut command = Command::new(&self.kubectl);
         command
             .args(&self.arguments)
             .env_clear()
             .env("HOME", &self.home)
             .env("KUBECONFIG", &self.kubeconfig)
-            .env("PATH", &self.path)
+            .env("PATH", &self.search_path)
             .envs(&self.environment)
             .stdin(if self.stdin.is_some() { Stdio::piped() } else { Stdio::null() })
             .stdout(Stdio::piped())
@@ -191,7 +200,6 @@ impl Running {
     }
 
     /// Ends it at once and without a chance to clean up (kill -9); waits until it is gone.
-    #[must_use = "look at the exit status, for example with `expect_code`"]
     pub async fn kill(self) -> Run {
         self.signal(Signal::KILL);
         self.wait().await
@@ -208,16 +216,16 @@ impl Running {
     }
 
     /// Waits until its standard error contains `text`.
-    pub async fn stderr_contains(&mut self, text: &str) {
+    pub async fn stderr_contains(&self, text: &str) {
         self.contains(Pipe::Stderr, text).await;
     }
 
     /// Waits until its standard output contains `text`.
-    pub async fn stdout_contains(&mut self, text: &str) {
+    pub async fn stdout_contains(&self, text: &str) {
         self.contains(Pipe::Stdout, text).await;
     }
 
-    async fn contains(&mut self, pipe: Pipe, text: &str) {
+    async fn contains(&self, pipe: Pipe, text: &str) {
         let output = self.output.clone();
         let mut grown = output.grown.subscribe();
         let looking = async {

@@ -132,7 +132,7 @@ impl LeaseGuard {
                 }
             }
             // A wait for one node must not let the leases of the others run out.
-            if !guard.valid_until.get().is_ahead(DURATION - RENEWAL) {
+            if !guard.valid_until.get().is_ahead(DURATION.saturating_sub(RENEWAL)) {
                 guard.renew_all(access).await;
             }
         }

@@ -190,7 +190,9 @@ impl LiveView {
             }
             Told::Changes(changes) => changes,
         };
-        changes.into_iter().for_each(|change| self.cluster.apply(change));
+        for change in changes {
+            self.cluster.apply(change);
+        }
         Seen::Changes
     }
 }

@@ -82,7 +82,8 @@ pub async fn denied_patches(
             deletion_cost: pod.deletion_cost.clone(),
             available_before: 0,
         };
-        samples.entry(detachable.replica_set).or_insert((pod.id.clone(), pod.resource_version.clone(), record));
+        let sample = || (pod.id.clone(), pod.resource_version.clone(), record);
+        samples.entry(detachable.replica_set).or_insert_with(sample);
     }
     stream::iter(samples)
         .map(|(set, (pod, resource_version, record))| async move {

@@ -7,8 +7,8 @@
 //!              └── ExitStatus | Failure ◄── the plugin's own work, told through report::Output ◄──────────┘
 //! ```
 //!
-//! Only [`environment`] reads the process environment, only [`report`] and [`prompt`] write to the terminal, and only
-//! [`entry`] ends the process. Nothing here decides what happens to a pod.
+//! Only [`environment`] reads the process environment, only [`report`], [`prompt`] and the log of `-v` write to the
+//! terminal, and only [`entry`] ends the process. Nothing here decides what happens to a pod.
 
 pub mod api_error;
 pub mod connect;

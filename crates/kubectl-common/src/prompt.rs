@@ -2,7 +2,8 @@
 
 use std::io;
 
-use console::{Key, Term};
+use dialoguer::Confirm;
+use dialoguer::console::Term;
 use thiserror::Error;
 
 use crate::exit::ExitStatus;
@@ -49,52 +50,37 @@ impl From<NotATerminal> for Failure {
     }
 }
 
-/// Asks until the answer is yes or no, confirmed by Enter. The status line must be cleared before.
+/// Asks for y or n, ended by Enter. The status line must be cleared before.
 ///
-/// The runtime goes on meanwhile: a lease is renewed, a signal is heard. Ctrl-C is read as a key and raises no signal.
-/// Dropping the future leaves the terminal as it was found.
+/// The runtime goes on meanwhile: a lease is renewed, a signal is heard. Dropping the future leaves the terminal as it
+/// was found.
 pub async fn confirm(question: &Question, terminal: &Terminal) -> Result<Answer, NotATerminal> {
     if !terminal.can_ask() {
         return Err(NotATerminal { text: question.text.clone(), flag: question.flag.clone() });
     }
+    // The question reads Ctrl-C as a key and raises SIGINT for it. While somebody listens, that does not end the
+    // process in the middle of a question, with the cursor hidden.
+    #[cfg(unix)]
+    let _listening = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt());
     let text = question.text.clone();
     let _restored = TerminalModes::save();
-    let asked = tokio::task::spawn_blocking(move || ask(&text, &Term::stderr()));
+    let asked = tokio::task::spawn_blocking(move || ask(text, &Term::stderr()));
     // A terminal that went away, or a runtime that ends, has interrupted the question.
-    Ok(asked.await.map_or(Answer::Interrupted, |answer| answer.unwrap_or(Answer::Interrupted)))
+    Ok(asked.await.unwrap_or(Answer::Interrupted))
 }
 
-fn ask(text: &str, terminal: &Term) -> io::Result<Answer> {
-    let mut chosen = None;
-    loop {
-        let shown = match chosen {
-            Some(Answer::Yes) => "yes",
-            Some(Answer::No) => "no",
-            Some(Answer::Interrupted) | None => "",
-        };
-        terminal.clear_line()?;
-        terminal.write_str(&format!("{text} [y/n] {shown}"))?;
-        let answer = loop {
-            match (terminal.read_key_raw()?, chosen) {
-                (Key::Char('y' | 'Y'), _) => chosen = Some(Answer::Yes),
-                (Key::Char('n' | 'N'), _) => chosen = Some(Answer::No),
-                (Key::Backspace, _) => chosen = None,
-                (Key::Enter, Some(answer)) => break Some(answer),
-                (Key::CtrlC | Key::Char(END_OF_INPUT) | Key::Unknown, _) => break Some(Answer::Interrupted),
-                // The letters of "yes" and "no" after the first, and keys that mean nothing.
-                (_, _) => continue,
-            }
-            break None;
-        };
-        if let Some(answer) = answer {
-            terminal.write_line("")?;
-            return Ok(answer);
+fn ask(text: String, terminal: &Term) -> Answer {
+    let confirm = Confirm::new().with_prompt(text).wait_for_newline(true);
+    match confirm.interact_on(terminal) {
+        Ok(true) => Answer::Yes,
+        Ok(false) => Answer::No,
+        Err(_) => {
+            // An interrupted question leaves its line open.
+            drop(terminal.write_line(""));
+            Answer::Interrupted
         }
     }
 }
-
-/// Ctrl-D.
-const END_OF_INPUT: char = '\u{4}';
 
 /// The modes of the terminal before the question; put back when dropped, since a question waits in raw mode.
 struct TerminalModes {
@@ -115,7 +101,8 @@ impl Drop for TerminalModes {
     fn drop(&mut self) {
         #[cfg(unix)]
         if let Some(modes) = &self.modes {
-            // A terminal that is gone needs no modes.
+            // A terminal that is gone needs no modes, and no cursor.
+            drop(Term::stderr().show_cursor());
             let _ = rustix::termios::tcsetattr(io::stdin(), rustix::termios::OptionalActions::Now, modes);
         }
     }

@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal, stderr, stdin, stdout};
 
-use console::Term;
+use dialoguer::console::Term;
 
 use crate::environment::Environment;
 use crate::flags::ColorChoice;

@@ -12,6 +12,7 @@ use crate::request::MaxSurge;
 /// move like that is evicted under its budgets, and the plan says so before anything happens. The same command goes on
 /// where an earlier run stopped; --undo gives back what was changed.
 #[derive(Clone, Debug, Parser)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of kubectl drain")]
 #[command(
     after_help = "Exit status: 0 done, 1 unexpected, 2 usage, 3 refused and nothing changed, 4 stopped part-way \
                         (the same command goes on), 5 another operator holds the node, 130 interrupted."

@@ -206,7 +206,7 @@ impl Drain<'_> {
         let mut record = RunRecord::default();
         let end = {
             let mut narrator = Narrator::new(self.output, self.voice(), self.request.removal);
-            let report = |news: News<'_>| self.tell(&mut narrator, &mut record, news);
+            let report = |news: News<'_>| self.tell(&mut narrator, &mut record, &news);
             run::run(&mut engine, &mut view, access, &guard, &mut interrupts, report).await
         };
         self.output.clear_status();
@@ -301,7 +301,7 @@ impl Drain<'_> {
         }
     }
 
-    fn tell(&self, narrator: &mut Narrator<'_>, record: &mut RunRecord, news: News<'_>) {
+    fn tell(&self, narrator: &mut Narrator<'_>, record: &mut RunRecord, news: &News<'_>) {
         match news {
             News::Event(event) => {
                 record.note(event);
@@ -311,7 +311,7 @@ impl Drain<'_> {
                 narrator.tell(event, now());
             }
             News::Trouble(message) => self.output.warning(message),
-            News::Progress(done, all) => narrator.progress(done, all, now()),
+            News::Progress(done, all) => narrator.progress(*done, *all, now()),
             News::LeaseLost(why) => {
                 self.output.warning(&format!("the lease is lost, so nothing more is changed: {why}"));
             }

@@ -78,14 +78,14 @@ pub(crate) async fn run(
         OutputFormat::Yaml => output.yaml(&status),
         OutputFormat::Jsonl => output.json_line(&status),
         OutputFormat::Table | OutputFormat::Wide => {
-            show(&status, session.connection.cluster.to_string(), output, terminal)
+            show(&status, &session.connection.cluster.to_string(), output, terminal);
         }
     }
     Ok(ExitStatus::Done)
 }
 
-fn show(status: &RunStatus<'_>, cluster: String, output: &Output, terminal: &Terminal) {
-    output.result_line(&cluster);
+fn show(status: &RunStatus<'_>, cluster: &str, output: &Output, terminal: &Terminal) {
+    output.result_line(cluster);
     if status.nodes.is_empty() && status.pods.is_empty() {
         output.result_line("no node and no pod carries a mark of a run");
         return;

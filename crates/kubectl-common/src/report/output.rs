@@ -64,15 +64,19 @@ struct Sinks {
 impl Output {
     /// Writes to the streams of this process; with a status line if `terminal` can show one.
     pub fn to_streams(terminal: &Terminal) -> Self {
-        // What has no place on a stream is taken out before; the adapter translates colours for older Windows consoles.
-        let stdout = Box::new(AutoStream::always(io::stdout()));
-        let stderr = Box::new(AutoStream::always(io::stderr()));
-        Self::new(stdout, stderr, terminal, Progress::new(terminal.can_animate()))
+        Self::to_streams_with(terminal, Progress::new(terminal.can_animate()))
     }
 
     /// Writes to the streams of this process without a status line, which log lines would run through.
     pub fn to_logged_streams(terminal: &Terminal) -> Self {
-        Self::new(Box::new(io::stdout()), Box::new(io::stderr()), terminal, Progress::new(false))
+        Self::to_streams_with(terminal, Progress::new(false))
+    }
+
+    fn to_streams_with(terminal: &Terminal, progress: Progress) -> Self {
+        // What has no place on a stream is taken out before; the adapter translates colours for older Windows consoles.
+        let stdout = Box::new(AutoStream::always(io::stdout()));
+        let stderr = Box::new(AutoStream::always(io::stderr()));
+        Self::new(stdout, stderr, terminal, progress)
     }
 
     /// Writes to the given places, without a status line.

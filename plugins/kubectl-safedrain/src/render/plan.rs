@@ -1,6 +1,7 @@
 //! The plan as a table: what moves first, then what stays, then what stands in the way, then one line of verdict.
 
-use evacuation::plan::{Action, DrainPlan, Method, PodPlan, Verdict};
+use cluster_model::identity::NodeName;
+use evacuation::plan::{Action, DrainPlan, Method, PodPlan, RefusedPod, Verdict};
 use kubectl_common::connect::ClusterIdentity;
 use kubectl_common::flags::OutputFormat;
 use kubectl_common::report::{Cell, Table, Tone};
@@ -14,65 +15,56 @@ pub(crate) fn plan_text(
     format: OutputFormat,
     width: Option<u16>,
 ) -> String {
-    let mut text = format!("{cluster}\n");
-    let mut table = Table::new(["NODE", "POD", "OWNER", "ACTION", "GAP", "WHY"]);
-    let wide = format == OutputFormat::Wide;
-    let mut left = Vec::new();
+    let mut sections = vec![cluster.to_string()];
     let mut rows: Vec<_> = plan.pods().collect();
     rows.sort_by_key(|(_, pod)| urgency(pod));
+    let is_shown = |pod: &PodPlan| pod.action != Action::Leave || format == OutputFormat::Wide;
+    sections.extend(pod_table(rows.iter().filter(|(_, pod)| is_shown(pod)), width));
+    let left: Vec<_> = rows.iter().filter(|(_, pod)| !is_shown(pod)).map(|(_, pod)| pod.pod.to_string()).collect();
+    if !left.is_empty() {
+        sections.push(format!("{} where they are: {}", stay(left.len()), left.join(", ")));
+    }
+    sections.extend(service_table(plan, width));
+    let refused =
+        |refusal: &RefusedPod| format!("refused: pod {} {} (pass {})", refusal.pod, refusal.message, refusal.remedy);
+    if !plan.refusals.is_empty() {
+        sections.push(plan.refusals.iter().map(refused).collect::<Vec<_>>().join("\n"));
+    }
+    sections.push(verdict_line(plan));
+    sections.join("\n\n")
+}
+
+fn pod_table<'a>(rows: impl Iterator<Item = &'a (&'a NodeName, &'a PodPlan)>, width: Option<u16>) -> Option<String> {
+    let mut table = Table::new(["NODE", "POD", "OWNER", "ACTION", "GAP", "WHY"]);
     for (node, pod) in rows {
-        if pod.action == Action::Leave && !wide {
-            left.push(pod);
-            continue;
-        }
-        let owner =
-            pod.owner.as_ref().map_or_else(|| "<none>".to_owned(), |owner| format!("{}/{}", owner.kind, owner.name));
+        let owner = pod.owner.as_ref().map(|owner| format!("{}/{}", owner.kind, owner.name));
         table.row([
             Cell::from(node.to_string()),
             Cell::from(pod.pod.to_string()),
-            Cell::from(owner),
+            Cell::from(owner.unwrap_or_else(|| "<none>".to_owned())),
             action_cell(pod),
             Cell::from(gap(pod)),
             Cell::from(why(pod)),
         ]);
     }
-    if !table.is_empty() {
-        text.push('\n');
-        text.push_str(&table.render(width));
-        text.push('\n');
+    (!table.is_empty()).then(|| table.render(width))
+}
+
+fn service_table(plan: &DrainPlan, width: Option<u16>) -> Option<String> {
+    let mut table = Table::new(["SERVICE", "READY NOW", "FEWEST"]);
+    for service in &plan.services {
+        let tone = match service.ready_worst {
+            0 => Tone::Bad,
+            worst if worst < service.ready_now => Tone::Warning,
+            _ => Tone::Good,
+        };
+        table.row([
+            Cell::from(format!("{}/{}", service.namespace, service.name)),
+            Cell::from(service.ready_now.to_string()),
+            Cell::new(service.ready_worst.to_string(), tone),
+        ]);
     }
-    if !left.is_empty() {
-        let names: Vec<_> = left.iter().map(|pod| pod.pod.to_string()).collect();
-        text.push_str(&format!("\n{} where they are: {}\n", stay(left.len()), names.join(", ")));
-    }
-    if !plan.services.is_empty() {
-        let mut table = Table::new(["SERVICE", "READY NOW", "FEWEST"]);
-        for service in &plan.services {
-            let tone = if service.ready_worst == 0 {
-                Tone::Bad
-            } else if service.ready_worst < service.ready_now {
-                Tone::Warning
-            } else {
-                Tone::Good
-            };
-            table.row([
-                Cell::from(format!("{}/{}", service.namespace, service.name)),
-                Cell::from(service.ready_now.to_string()),
-                Cell::new(service.ready_worst.to_string(), tone),
-            ]);
-        }
-        text.push('\n');
-        text.push_str(&table.render(width));
-        text.push('\n');
-    }
-    for refusal in &plan.refusals {
-        text.push_str(&format!("\nrefused: pod {} {} (pass {})", refusal.pod, refusal.message, refusal.remedy));
-    }
-    if !plan.refusals.is_empty() {
-        text.push('\n');
-    }
-    text.push_str(&format!("\n{}", verdict_line(plan)));
-    text
+    (!table.is_empty()).then(|| table.render(width))
 }
 
 fn stay(number: usize) -> String {

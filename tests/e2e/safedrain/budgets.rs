@@ -1,0 +1,100 @@
+//! The eviction request as the server sees it, and budgets that make a drain wait.
+
+use e2e::{ControlPlane, EndpointRecorder, Namespace, Plugin};
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+use kube::api::PostParams;
+use serde_json::{Value, json};
+
+#[tokio::test]
+async fn the_uid_guard_and_the_grace_period_arrive() {
+    let ns = Namespace::fresh(ControlPlane::shared(), "request").await;
+    let node = ns.node("old").create().await;
+    ns.node("new").create().await;
+    ns.stateful_set("db").edit_pod(on(&node)).ready().await;
+    let pod = ns.pods("app=db").await.remove(0);
+
+    // What the plugin relies on: the server compares the uid of an eviction and refuses another pod's.
+    let wrong = json!({
+        "apiVersion": "policy/v1", "kind": "Eviction",
+        "metadata": { "name": pod.name_any(), "namespace": ns.name() },
+        "deleteOptions": { "preconditions": { "uid": "00000000-0000-0000-0000-000000000000" } },
+    });
+    let pods = ns.api::<Pod>();
+    let refused =
+        pods.create_subresource::<_, Value>("eviction", &pod.name_any(), &PostParams::default(), &wrong).await;
+    assert!(matches!(refused, Err(kube::Error::Api(status)) if status.code == 409));
+
+    Plugin::safedrain(&ns).args(["--grace-period=7", "--timeout=20s", &node]).run().await.expect_code(0);
+
+    let audit = ns.audit().await;
+    let evictions = audit.evictions();
+    let [eviction] = evictions.as_slice() else { panic!("one eviction was expected: {evictions:?}") };
+    let options = &eviction.request_object.as_ref().unwrap()["deleteOptions"];
+    assert_eq!(options["preconditions"]["uid"], json!(pod.uid()), "{options}");
+    assert_eq!(options["gracePeriodSeconds"], json!(7), "{options}");
+    assert!(eviction.user_agent.starts_with("kubectl-safedrain/v"), "{}", eviction.user_agent);
+}
+
+#[tokio::test]
+async fn an_eviction_waits_for_its_budget_and_goes_when_it_opens() {
+    let ns = Namespace::fresh(ControlPlane::shared(), "opens").await;
+    let old = ns.node("old").create().await;
+    ns.service("web").create().await;
+    // Strategy Recreate cannot be handed over; two replicas with one to spare are evicted one after another.
+    ns.deployment("web").replicas(2).recreate().ready_after("1s").exit_after("500ms").ready().await;
+    ns.budget("web").max_unavailable(1).ready().await;
+    ns.ready_endpoints("web", 2).await;
+    ns.node("new").create().await;
+    let mut recorder = EndpointRecorder::start(&ns).await;
+
+    let run = Plugin::safedrain(&ns).args([old.as_str()]).run().await.expect_code(0);
+
+    recorder.stop().await;
+    assert_eq!(recorder.fewest_ready("web"), 1, "{run}");
+    assert!(run.stderr.contains("Recreate"), "the plan says why there is no handover: {run}");
+    let audit = ns.audit().await;
+    let sent = audit.evictions().len();
+    assert!(sent <= 4, "two evictions, and hardly any in vain: {sent}\n{run}");
+}
+
+#[tokio::test]
+async fn a_budget_that_never_allows_an_eviction_is_refused_before_anything_happens() {
+    let ns = Namespace::fresh(ControlPlane::shared(), "never").await;
+    let node = ns.node("old").create().await;
+    ns.stateful_set("db").ready().await;
+    ns.budget("db").min_available(1).ready().await;
+
+    let run = Plugin::safedrain(&ns).args([node.as_str()]).run().await.expect_code(3);
+
+    assert!(run.stderr.contains("never allows an eviction"), "{run}");
+    assert!(run.stderr.contains("--disable-eviction"), "{run}");
+    assert_eq!(ns.audit().await.mutating().len(), 0, "{run}");
+}
+
+#[tokio::test]
+async fn without_the_eviction_api_pods_are_deleted_past_their_budgets() {
+    let ns = Namespace::fresh(ControlPlane::shared(), "delete").await;
+    let node = ns.node("old").create().await;
+    ns.stateful_set("db").edit_pod(on(&node)).ready().await;
+    ns.budget("db").min_available(1).ready().await;
+    ns.node("new").create().await;
+
+    let run = Plugin::safedrain(&ns).args(["--disable-eviction", &node]).run().await.expect_code(0);
+
+    let audit = ns.audit().await;
+    assert_eq!((audit.evictions().len(), audit.count("delete")), (0, 2), "the pod and the lease\n{run}");
+}
+
+/// Binds pods to a node by hostname preference only, so that the next pod may land elsewhere.
+fn on(node: &str) -> impl FnOnce(&mut Value) + use<> {
+    let node = node.to_owned();
+    move |template| {
+        template["spec"]["affinity"] = json!({ "nodeAffinity": { "preferredDuringSchedulingIgnoredDuringExecution": [{
+            "weight": 100,
+            "preference": { "matchExpressions": [
+                { "key": "kubernetes.io/hostname", "operator": "In", "values": [node] }
+            ] },
+        }] } });
+    }
+}

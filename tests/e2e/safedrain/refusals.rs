@@ -1,0 +1,55 @@
+//! kubectl's refusals: found before anything is touched, each with the flag that lets the pod go.
+
+use e2e::{ControlPlane, Namespace, Plugin};
+use k8s_openapi::api::core::v1::Pod;
+
+#[tokio::test]
+async fn each_refusal_names_its_pod_and_its_flag_and_changes_nothing() {
+    let ns = Namespace::fresh(ControlPlane::shared(), "refusals").await;
+    let node = ns.node("old").create().await;
+    ns.pod("bare").on_node(&node).create().await;
+    ns.deployment("cache").empty_dir().ready().await;
+    ns.daemon_set("log").ready().await;
+    ns.until("app=bare", "the bare pod is up", |pods: &[Pod]| {
+        pods.iter().all(e2e::workload::is_pod_ready) && !pods.is_empty()
+    })
+    .await;
+
+    let run = Plugin::safedrain(&ns).args([&node, "--ignore-daemonsets=false"]).run().await.expect_code(3);
+    for (pod, flag) in [("/bare", "--force"), ("/cache-", "--delete-emptydir-data"), ("/log-", "--ignore-daemonsets")] {
+        let line = run.stderr.lines().find(|line| line.starts_with("refused:") && line.contains(pod));
+        assert!(line.is_some_and(|line| line.contains(flag)), "{pod} needs {flag}\n{run}");
+    }
+    let audit = ns.audit().await;
+    let writes: Vec<_> =
+        audit.mutating().into_iter().filter(|event| event.resource != "selfsubjectaccessreviews").collect();
+    assert!(writes.is_empty(), "{writes:?}");
+
+    ns.node("new").create().await;
+    let run = Plugin::safedrain(&ns).args([&node, "--force", "--delete-emptydir-data"]).run().await.expect_code(0);
+    assert!(run.stdout.contains("pod/bare evicted"), "{run}");
+    let left = ns.pods("").await.into_iter().filter(|pod| pod.spec.as_ref().unwrap().node_name.as_ref() == Some(&node));
+    let names: Vec<_> = left.map(|pod| pod.metadata.name.unwrap()).collect();
+    assert!(names.iter().all(|name| name.starts_with("log-")) && names.len() == 1, "{names:?}");
+}
+
+#[tokio::test]
+async fn an_unknown_node_stops_everything_before_it_begins() {
+    let ns = Namespace::fresh(ControlPlane::shared(), "unknown").await;
+    let node = ns.node("old").create().await;
+    let typo = format!("{node}x");
+    let run = Plugin::safedrain(&ns).args([&node, &typo]).run().await.expect_code(3);
+    assert!(run.stderr.contains(&format!("node {typo} does not exist")), "{run}");
+    assert!(run.stderr.contains(&format!("did you mean {node}?")), "{run}");
+    assert_eq!(ns.audit().await.mutating().len(), 0);
+}
+
+#[tokio::test]
+async fn what_cannot_be_handed_over_is_refused_under_strategy_surge() {
+    let ns = Namespace::fresh(ControlPlane::shared(), "surge").await;
+    let node = ns.node("old").create().await;
+    ns.stateful_set("db").ready().await;
+    let run = Plugin::safedrain(&ns).args([&node, "--strategy=surge"]).run().await.expect_code(3);
+    assert!(run.stderr.contains("StatefulSet makes the next pod only when this one is gone"), "{run}");
+    assert!(run.stderr.contains("--strategy=auto"), "{run}");
+}
