@@ -1,29 +1,24 @@
 //! The record of every change of a Service's ready endpoints: a proof that a Service never had too few.
 //!
-//! EndpointSlices and nodes are listed once and then watched from that very version on; a watch that ends is continued
-//! from the last version it told. So no state in between is missed. Where the server no longer knows that version the
-//! record has a hole, and every question to it panics.
+//! EndpointSlices and nodes are listed once, and from that very version on every change is taken in, also over a restart
+//! of the API server (see `changes.rs`). Should one be missed all the same, every question to the record panics.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Debug;
 use std::time::Duration;
 
-use futures::{Stream, StreamExt, pin_mut, stream};
+use futures::{StreamExt, pin_mut, stream};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use kube::api::{ListParams, ObjectList, WatchEvent, WatchParams};
-use kube::{Api, Resource, ResourceExt};
-use serde::de::DeserializeOwned;
+use kube::api::{ListParams, ObjectList};
+use kube::{Api, ResourceExt};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time;
 
+use crate::changes::{Change, Gap, changes_since, version_number};
 use crate::namespace::Namespace;
 use crate::wait::DEADLINE;
-
-/// The pause before a watch that could not be opened is opened again: the server may be restarting.
-const REOPEN_PAUSE: Duration = Duration::from_millis(100);
 
 /// The ready endpoints of a Service from one moment until the next sample.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,8 +46,8 @@ struct Record {
     slices: BTreeMap<String, Slice>,
     nodes: BTreeSet<String>,
     history: BTreeMap<String, Vec<Sample>>,
-    /// Why the record has a hole.
-    hole: Option<String>,
+    /// Why changes are missing.
+    gap: Option<Gap>,
 }
 
 #[derive(Debug)]
@@ -63,10 +58,9 @@ struct Slice {
     ready: Vec<(String, Option<String>)>,
 }
 
-enum Change {
-    Slice(Box<WatchEvent<EndpointSlice>>),
-    Node(Box<WatchEvent<Node>>),
-    Hole(String),
+enum Seen {
+    Slice(Result<Change<EndpointSlice>, Gap>),
+    Node(Result<Change<Node>, Gap>),
 }
 
 impl EndpointRecorder {
@@ -91,16 +85,14 @@ impl EndpointRecorder {
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
             let changes = stream::select(
-                changes_since(slice_api, slices_from)
-                    .map(|event| event.map_or_else(Change::Hole, |event| Change::Slice(Box::new(event)))),
-                changes_since(node_api, nodes_from)
-                    .map(|event| event.map_or_else(Change::Hole, |event| Change::Node(Box::new(event)))),
+                changes_since(slice_api, slices_from).map(Seen::Slice),
+                changes_since(node_api, nodes_from).map(Seen::Node),
             );
             pin_mut!(changes);
             loop {
                 tokio::select! {
                     change = changes.next() => match change {
-                        Some(change) => record_sender.send_modify(|record| record.apply(change)),
+                        Some(seen) => record_sender.send_modify(|record| record.apply(seen)),
                         None => return,
                     },
                     _ = stopped.changed() => return,
@@ -113,8 +105,8 @@ impl EndpointRecorder {
     /// Returns every state the Service was in, oldest first; the last one still is.
     pub fn history(&self, service: &str) -> Vec<Sample> {
         let record = self.record.borrow();
-        if let Some(hole) = &record.hole {
-            panic!("the record of endpoints has a hole: {hole}");
+        if let Some(Gap(reason)) = &record.gap {
+            panic!("changes are missing in the record of endpoints: {reason}");
         }
         record.history.get(service).unwrap_or_else(|| panic!("service {service} was never seen")).clone()
     }
@@ -142,8 +134,7 @@ impl EndpointRecorder {
     pub async fn until(&self, service: &str, description: &str, condition: impl Fn(&Sample) -> bool) -> Sample {
         let mut record = self.record.clone();
         let newest = |record: &Record| record.history.get(service).and_then(|history| history.last()).cloned();
-        let waiting =
-            record.wait_for(|record| record.hole.is_some() || newest(record).as_ref().is_some_and(&condition));
+        let waiting = record.wait_for(|record| record.gap.is_some() || newest(record).as_ref().is_some_and(&condition));
         let in_time = time::timeout(DEADLINE, waiting).await.is_ok();
         assert!(in_time, "not within {DEADLINE:?}: {description}; history: {:#?}", self.history(service));
         self.history(service).pop().expect("a history has a first sample")
@@ -153,7 +144,7 @@ impl EndpointRecorder {
     pub async fn stop(&mut self) {
         let now = self.slices.list(&ListParams::default()).await.expect("the endpoint slices can be listed");
         let mut record = self.record.clone();
-        let catching_up = record.wait_for(|record| record.hole.is_some() || record.has_reached(&now));
+        let catching_up = record.wait_for(|record| record.gap.is_some() || record.has_reached(&now));
         let in_time = time::timeout(DEADLINE, catching_up).await.is_ok();
         assert!(in_time, "the record of endpoints is behind the server by more than {DEADLINE:?}");
         self.stop.send_replace(true);
@@ -162,25 +153,26 @@ impl EndpointRecorder {
 }
 
 impl Record {
-    fn apply(&mut self, change: Change) {
-        match change {
-            Change::Slice(event) => match *event {
-                WatchEvent::Added(slice) | WatchEvent::Modified(slice) => self.put(&slice),
-                WatchEvent::Deleted(slice) => {
-                    self.slices.remove(&slice.name_any());
+    fn apply(&mut self, seen: Seen) {
+        match seen {
+            Seen::Slice(Ok(Change::Put(slice))) => self.put(&slice),
+            Seen::Slice(Ok(Change::Removed(name))) => {
+                self.slices.remove(&name);
+            }
+            Seen::Slice(Ok(Change::All(slices))) => {
+                self.slices.clear();
+                for slice in &slices {
+                    self.put(slice);
                 }
-                WatchEvent::Bookmark(_) | WatchEvent::Error(_) => {}
-            },
-            Change::Node(event) => match *event {
-                WatchEvent::Added(node) => {
-                    self.nodes.insert(node.name_any());
-                }
-                WatchEvent::Deleted(node) => {
-                    self.nodes.remove(&node.name_any());
-                }
-                WatchEvent::Modified(_) | WatchEvent::Bookmark(_) | WatchEvent::Error(_) => {}
-            },
-            Change::Hole(reason) => self.hole = Some(reason),
+            }
+            Seen::Node(Ok(Change::Put(node))) => {
+                self.nodes.insert(node.name_any());
+            }
+            Seen::Node(Ok(Change::Removed(name))) => {
+                self.nodes.remove(&name);
+            }
+            Seen::Node(Ok(Change::All(nodes))) => self.nodes = nodes.iter().map(ResourceExt::name_any).collect(),
+            Seen::Slice(Err(gap)) | Seen::Node(Err(gap)) => self.gap = Some(gap),
         }
         self.sample();
     }
@@ -197,17 +189,15 @@ impl Record {
                 (pod.unwrap_or_else(address), endpoint.node_name.clone())
             })
             .collect();
-        let version = version_number(slice.resource_version());
+        let version = version_of(slice);
         self.slices.insert(slice.name_any(), Slice { service: service.clone(), version, ready });
     }
 
     /// Returns whether everything in a list is in the record, and what the list no longer has is out of it.
     fn has_reached(&self, list: &ObjectList<EndpointSlice>) -> bool {
-        let listed_at = version_number(list.metadata.resource_version.clone());
+        let listed_at = version_number(list.metadata.resource_version.as_deref().unwrap_or_default());
         let has_all = list.items.iter().all(|slice| {
-            self.slices
-                .get(&slice.name_any())
-                .is_some_and(|recorded| recorded.version >= version_number(slice.resource_version()))
+            self.slices.get(&slice.name_any()).is_some_and(|recorded| recorded.version >= version_of(slice))
         });
         let has_no_other = self.slices.iter().all(|(name, recorded)| {
             recorded.version > listed_at || list.items.iter().any(|slice| slice.name_any() == *name)
@@ -243,59 +233,6 @@ impl Record {
     }
 }
 
-/// Yields every change after `version` without a gap, or an error as its last item where that is not possible.
-fn changes_since<K>(api: Api<K>, version: String) -> impl Stream<Item = Result<WatchEvent<K>, String>>
-where
-    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
-{
-    enum State<K> {
-        Closed(String),
-        Open(String, stream::BoxStream<'static, kube::Result<WatchEvent<K>>>),
-        Lost,
-    }
-    stream::unfold((api, State::Closed(version)), |(api, mut state)| async move {
-        loop {
-            state = match state {
-                State::Lost => return None,
-                State::Closed(version) => {
-                    let opened = api.watch(&WatchParams::default(), &version).await.map(StreamExt::boxed);
-                    match opened {
-                        Ok(events) => State::Open(version, events),
-                        Err(kube::Error::Api(status)) if status.code == 410 => {
-                            return Some((Err(status.to_string()), (api, State::Lost)));
-                        }
-                        Err(_) => {
-                            time::sleep(REOPEN_PAUSE).await;
-                            State::Closed(version)
-                        }
-                    }
-                }
-                State::Open(version, mut events) => match events.next().await {
-                    Some(Ok(WatchEvent::Error(status))) => {
-                        return Some((Err(status.to_string()), (api, State::Lost)));
-                    }
-                    Some(Ok(event)) => {
-                        let version = version_of(&event).unwrap_or(version);
-                        return Some((Ok(event), (api, State::Open(version, events))));
-                    }
-                    Some(Err(_)) | None => State::Closed(version),
-                },
-            };
-        }
-    })
-}
-
-/// Versions of one resource are numbers that grow: the API promises it since Kubernetes 1.35.
-fn version_number(version: Option<String>) -> u64 {
-    version.and_then(|version| version.parse().ok()).unwrap_or(0)
-}
-
-fn version_of<K: Resource>(event: &WatchEvent<K>) -> Option<String> {
-    match event {
-        WatchEvent::Added(object) | WatchEvent::Modified(object) | WatchEvent::Deleted(object) => {
-            object.resource_version()
-        }
-        WatchEvent::Bookmark(bookmark) => Some(bookmark.metadata.resource_version.clone()),
-        WatchEvent::Error(_) => None,
-    }
+fn version_of(slice: &EndpointSlice) -> u64 {
+    version_number(slice.resource_version().as_deref().unwrap_or_default())
 }

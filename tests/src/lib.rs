@@ -24,6 +24,7 @@
 )]
 
 pub mod audit;
+mod changes;
 pub mod control_plane;
 pub mod endpoints;
 pub mod namespace;

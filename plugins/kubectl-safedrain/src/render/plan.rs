@@ -1,12 +1,14 @@
 //! The plan as a table: what moves first, then what stays, then what stands in the way, then one line of verdict.
 
-use cluster_model::identity::NodeName;
-use evacuation::plan::{Action, DrainPlan, Method, PodPlan, RefusedPod, Verdict};
+use evacuation::plan::{Action, DrainPlan, Method, NodePlan, PodPlan, RefusedPod, Verdict};
 use kubectl_common::connect::ClusterIdentity;
 use kubectl_common::flags::OutputFormat;
 use kubectl_common::report::{Cell, Table, Tone};
 
 use crate::failure::count;
+
+/// How many pods a note names before it only counts them.
+const NAMED: usize = 3;
 
 /// Draws a plan. `width` is the terminal's; `None` does not wrap.
 pub(crate) fn plan_text(
@@ -16,13 +18,8 @@ pub(crate) fn plan_text(
     width: Option<u16>,
 ) -> String {
     let mut sections = vec![cluster.to_string()];
-    let mut rows: Vec<_> = plan.pods().collect();
-    rows.sort_by_key(|(_, pod)| urgency(pod));
-    let is_shown = |pod: &PodPlan| pod.action != Action::Leave || format == OutputFormat::Wide;
-    sections.extend(pod_table(rows.iter().filter(|(_, pod)| is_shown(pod)), width));
-    let left: Vec<_> = rows.iter().filter(|(_, pod)| !is_shown(pod)).map(|(_, pod)| pod.pod.to_string()).collect();
-    if !left.is_empty() {
-        sections.push(format!("{} where they are: {}", stay(left.len()), left.join(", ")));
+    for node in &plan.nodes {
+        sections.push(node_section(node, format, width));
     }
     sections.extend(service_table(plan, width));
     let refused =
@@ -34,20 +31,51 @@ pub(crate) fn plan_text(
     sections.join("\n\n")
 }
 
-fn pod_table<'a>(rows: impl Iterator<Item = &'a (&'a NodeName, &'a PodPlan)>, width: Option<u16>) -> Option<String> {
-    let mut table = Table::new(["NODE", "POD", "OWNER", "ACTION", "GAP", "WHY"]);
-    for (node, pod) in rows {
+/// A node's pods, worst first, and below them why they move as they do: said once for all pods that share a reason.
+fn node_section(node: &NodePlan, format: OutputFormat, width: Option<u16>) -> String {
+    let state = if node.cordoned { "cordoned already" } else { "to be cordoned" };
+    let mut lines = vec![format!("node {}, {state}", node.name)];
+    let mut pods: Vec<_> = node.pods.iter().collect();
+    pods.sort_by_key(|pod| urgency(pod));
+    let (shown, left): (Vec<&PodPlan>, Vec<&PodPlan>) =
+        pods.into_iter().partition(|pod| pod.action != Action::Leave || format == OutputFormat::Wide);
+    let mut table = Table::new(["ACTION", "GAP", "POD", "OWNER"]);
+    let mut notes: Vec<(String, Vec<String>)> = Vec::new();
+    for pod in shown {
         let owner = pod.owner.as_ref().map(|owner| format!("{}/{}", owner.kind, owner.name));
         table.row([
-            Cell::from(node.to_string()),
-            Cell::from(pod.pod.to_string()),
-            Cell::from(owner.unwrap_or_else(|| "<none>".to_owned())),
             action_cell(pod),
             Cell::from(gap(pod)),
-            Cell::from(why(pod)),
+            Cell::from(pod.pod.to_string()),
+            Cell::from(owner.unwrap_or_else(|| "<none>".to_owned())),
         ]);
+        // A refusal is told in full at the end.
+        let reasons = pod.reason.iter().filter(|_| pod.action != Action::Refuse).chain(&pod.warnings);
+        for reason in reasons {
+            match notes.iter_mut().find(|(known, _)| known == reason) {
+                Some((_, names)) => names.push(pod.pod.to_string()),
+                None => notes.push((reason.clone(), vec![pod.pod.to_string()])),
+            }
+        }
     }
-    (!table.is_empty()).then(|| table.render(width))
+    if !table.is_empty() {
+        lines.push(table.render(width));
+    }
+    lines.extend(notes.iter().map(|(reason, names)| format!("  {}: {reason}", listed(names))));
+    if !left.is_empty() {
+        let stay = if left.len() == 1 { "stays where it is" } else { "stay where they are" };
+        let names: Vec<_> = left.iter().map(|pod| pod.pod.to_string()).collect();
+        lines.push(format!("  {} {stay}: {}", count(left.len(), "pod"), listed(&names)));
+    }
+    lines.join("\n")
+}
+
+fn listed(names: &[String]) -> String {
+    let named = names.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(NAMED) {
+        0 => named,
+        more => format!("{named} and {more} more"),
+    }
 }
 
 fn service_table(plan: &DrainPlan, width: Option<u16>) -> Option<String> {
@@ -65,10 +93,6 @@ fn service_table(plan: &DrainPlan, width: Option<u16>) -> Option<String> {
         ]);
     }
     (!table.is_empty()).then(|| table.render(width))
-}
-
-fn stay(number: usize) -> String {
-    if number == 1 { "1 pod stays".to_owned() } else { format!("{number} pods stay") }
 }
 
 fn urgency(pod: &PodPlan) -> u8 {
@@ -100,11 +124,6 @@ fn gap(pod: &PodPlan) -> String {
         (Action::Evict, None) => "unknown".to_owned(),
         (Action::Wait | Action::Leave | Action::Refuse, _) => "-".to_owned(),
     }
-}
-
-fn why(pod: &PodPlan) -> String {
-    let reasons = pod.reason.iter().chain(&pod.warnings).cloned().collect::<Vec<_>>();
-    if reasons.is_empty() { "-".to_owned() } else { reasons.join("; ") }
 }
 
 fn verdict_line(plan: &DrainPlan) -> String {
