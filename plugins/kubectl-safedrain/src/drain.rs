@@ -194,7 +194,10 @@ impl Drain<'_> {
         let mut interrupts = Interrupts::listen().map_err(DrainError::Signals)?;
         let selected = observation.selected.clone();
         let mut view = LiveView::new(access, targets, observation);
-        let prepared = self.prepare(targets, shown, &mut view, &mut circumstances, selected.as_ref()).await;
+        let prepared = tokio::select! {
+            prepared = self.prepare(targets, shown, &mut view, &mut circumstances, selected.as_ref()) => prepared,
+            () = interrupts.next() => Err(DrainError::InterruptedEarly.into()),
+        };
         let plan = match prepared {
             Ok(plan) => plan,
             Err(failure) => {
@@ -262,7 +265,7 @@ impl Drain<'_> {
                 }
             }
         });
-        synced.await.map_err(|_| DrainError::NotSynced("the"))?;
+        synced.await.map_err(|_| DrainError::NotSynced)?;
         circumstances.patch_denied =
             preflight::denied_patches(&self.session.access, shown, view.cluster(), now()).await;
         let current = plan::build(targets, &self.request, view.cluster(), circumstances, selected, now());

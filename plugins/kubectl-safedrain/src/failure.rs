@@ -31,8 +31,10 @@ pub(crate) enum DrainError {
     Refused { refusals: usize, flags: Vec<String> },
     #[error("the cluster has moved since the plan was shown, and nobody said to go on; nothing was changed")]
     Moved,
-    #[error("no news from {0} watches within 60 s; nothing was changed")]
-    NotSynced(&'static str),
+    #[error("interrupted before anything was changed")]
+    InterruptedEarly,
+    #[error("the watches brought no news within 60 s; nothing was changed")]
+    NotSynced,
     #[error("the signals of this process cannot be received")]
     Signals(#[source] std::io::Error),
     #[error("cannot write the output")]
@@ -60,8 +62,8 @@ impl Remedies for DrainError {
             }
             Self::Refused { flags, .. } => flags.iter().cloned().map(Remedy::Flag).collect(),
             Self::Moved => vec![Remedy::Flag("--yes".to_owned())],
-            Self::NotSynced(_) | Self::NoAnswer { .. } => vec![Remedy::Command("kubectl get --raw /readyz".to_owned())],
-            Self::Signals(_) | Self::Output(_) => vec![],
+            Self::NotSynced | Self::NoAnswer { .. } => vec![Remedy::Command("kubectl get --raw /readyz".to_owned())],
+            Self::InterruptedEarly | Self::Signals(_) | Self::Output(_) => vec![],
             Self::Lease(LeaseError::Held { node, .. }) => vec![
                 Remedy::Command(format!("kubectl safedrain {node} --status")),
                 Remedy::Explain("wait for that run to end, or end it where it runs".to_owned()),
@@ -86,10 +88,11 @@ impl DrainError {
             Self::UnknownNode { .. }
             | Self::Refused { .. }
             | Self::Moved
-            | Self::NotSynced(_)
+            | Self::NotSynced
             | Self::NoAnswer { .. }
             | Self::Lease(LeaseError::Call { .. }) => ExitStatus::Refused,
             Self::Lease(LeaseError::Held { .. }) => ExitStatus::HeldByAnother,
+            Self::InterruptedEarly => ExitStatus::Interrupted,
             Self::Signals(_) | Self::Output(_) => ExitStatus::Unexpected,
         }
     }

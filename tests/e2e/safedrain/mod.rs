@@ -5,4 +5,5 @@ mod dry_run;
 mod many;
 mod marks;
 mod refusals;
+mod several_nodes;
 mod single_replica;

@@ -83,7 +83,7 @@ async fn a_paused_deployment_moves() {
     shop.grow().await;
     let pause = json!({ "spec": { "paused": true } });
     let patch = kube::api::Patch::Merge(&pause);
-    shop.ns.api::<Deployment>().patch("web", &Default::default(), &patch).await.unwrap();
+    shop.ns.api::<Deployment>().patch("web", &kube::api::PatchParams::default(), &patch).await.unwrap();
     shop.ns
         .until("", "the pause is observed", |all: &[Deployment]| {
             all.iter().all(|one| one.status.as_ref().and_then(|s| s.observed_generation) == one.metadata.generation)
