@@ -69,7 +69,9 @@ pub fn classify(status: &Status) -> EvictionReply {
     let denied_by_webhook = message.starts_with("admission webhook");
     match code {
         404 => EvictionReply::Gone,
-        409 if message.contains("UID in precondition") => EvictionReply::AnotherPod,
+        409 if message.contains("UID in the precondition") || message.contains("UID in precondition") => {
+            EvictionReply::AnotherPod
+        }
         _ if denied_by_webhook => EvictionReply::WebhookDenied { message },
         429 => match (cause("DisruptionBudget"), retry_after.filter(|after| *after > 0)) {
             (Some(_), Some(retry_after)) => EvictionReply::BudgetProcessing { retry_after },
@@ -113,7 +115,7 @@ mod tests {
             ),
             (json!({"code": 404, "reason": "NotFound", "message": "pods \"web\" not found"}), EvictionReply::Gone),
             (
-                json!({"code": 409, "reason": "Conflict", "message": "Operation cannot be fulfilled on Pod \"web\": the UID in the precondition (x) does not match the UID in record (y). Precondition failed: UID in precondition: x, UID in object meta: y"}),
+                json!({"code": 409, "reason": "Conflict", "message": "Operation cannot be fulfilled on Pod \"web\": the UID in the precondition (x) does not match the UID in record (y). The object might have been deleted and then recreated"}),
                 EvictionReply::AnotherPod,
             ),
             (

@@ -168,7 +168,7 @@ fn text_of(mark: &impl Serialize) -> String {
 
 fn patch_reply(answer: Result<(), CallError>) -> Reply {
     let Err(error) = answer else { return Reply::Done };
-    let Some(status) = error.status() else { return Reply::Unanswered(words(&error)) };
+    let Some(status) = error.status() else { return without_status(&error) };
     let is_about_uid = || {
         let causes = status.details.iter().flat_map(|details| &details.causes);
         causes.map(|cause| cause.field.as_str()).any(|field| field == "metadata.uid")
@@ -185,12 +185,20 @@ fn patch_reply(answer: Result<(), CallError>) -> Reply {
 
 fn removal_reply(answer: Result<(), CallError>) -> Reply {
     let Err(error) = answer else { return Reply::Done };
-    let Some(status) = error.status() else { return Reply::Unanswered(words(&error)) };
+    let Some(status) = error.status() else { return without_status(&error) };
     let body = serde_json::to_value(status).and_then(serde_json::from_value::<Status>);
     match body.map(|body| eviction_reply::classify(&body)) {
         Ok(eviction_reply::EvictionReply::Unexpected { code: 500..=599, message }) => Reply::Unanswered(message),
         Ok(reply) => Reply::Evicted(reply),
         Err(_) => Reply::Unanswered(status.message.clone()),
+    }
+}
+
+/// A request that could not even be built fails for ever; everything else may have reached the server.
+fn without_status(error: &CallError) -> Reply {
+    match error {
+        CallError::Client(kube::Error::BuildRequest(_) | kube::Error::HttpError(_)) => Reply::Denied(words(error)),
+        _ => Reply::Unanswered(words(error)),
     }
 }
 

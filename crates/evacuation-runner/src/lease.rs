@@ -1,7 +1,9 @@
 //! One run at a time on a node: a Lease in the cluster, renewed while the run lives.
 //!
 //! Expiry is judged by the observer's own clock, from the last change that it saw: two laptops' clocks need not agree.
-//! The same host may take over at once if the process that held the lease is dead.
+//! The same machine may take over at once if the process that held the lease is dead. A holder that could not renew in
+//! time stops writing but goes on trying: the renewal is guarded by the version it knows, so it succeeds only if nobody
+//! has taken over.
 
 mod holder;
 
@@ -27,6 +29,10 @@ pub const NAMESPACE: &str = "kube-node-lease";
 const DURATION: Duration = Duration::from_secs(15);
 /// How often it is renewed.
 const RENEWAL: Duration = Duration::from_secs(5);
+/// How long one renewal may take: a dead connection must not outlast the lease.
+const RENEWAL_TIMEOUT: Duration = Duration::from_secs(4);
+/// The pause after a renewal that failed.
+const RENEWAL_RETRY: Duration = Duration::from_secs(1);
 /// The annotation that holds a [`Holder`].
 const HOLDER: &str = "handover/holder";
 /// The longest name that an object may have.
@@ -42,6 +48,20 @@ pub enum LeaseError {
         node: NodeName,
         /// Who, from where, since when.
         holder: Box<Holder>,
+    },
+    /// It was taken away while the leases of other nodes were waited for.
+    #[error("a lease was lost while the others were being taken: {why}")]
+    Lost {
+        /// How.
+        why: String,
+    },
+    /// A kubelet's own lease has that name.
+    #[error("the lease {NAMESPACE}/{name} belongs to a node of that name, so node {node} cannot be locked")]
+    Foreign {
+        /// The node.
+        node: NodeName,
+        /// The lease.
+        name: String,
     },
     /// The server did not do it.
     #[error("cannot take the lease of node {node} ({NAMESPACE}/{name})")]
@@ -124,16 +144,17 @@ impl LeaseGuard {
     ) -> Result<Self, LeaseError> {
         let mut guard = Self { leases: Vec::new(), valid_until: Cell::new(Deadline::after(DURATION)) };
         for node in nodes {
-            match acquire_one(access, node, holder, &mut news).await {
+            // A wait for this node must not let the leases of the others run out.
+            let taken = tokio::select! {
+                taken = acquire_one(access, node, holder, &mut news) => taken,
+                why = guard.keep(access), if !guard.leases.is_empty() => Err(LeaseError::Lost { why }),
+            };
+            match taken {
                 Ok(lease) => guard.leases.push(lease),
                 Err(error) => {
                     guard.release(access).await;
                     return Err(error);
                 }
-            }
-            // A wait for one node must not let the leases of the others run out.
-            if !guard.valid_until.get().is_ahead(DURATION.saturating_sub(RENEWAL)) {
-                guard.renew_all(access).await;
             }
         }
         Ok(guard)
@@ -145,48 +166,43 @@ impl LeaseGuard {
         self.valid_until.get().is_ahead(Duration::ZERO)
     }
 
-    /// Renews the leases for as long as that works, and returns why it does not any more.
+    /// Renews the leases until one is lost, and returns how. May be dropped and called again at any time.
     pub async fn keep(&self, access: &ApiAccess) -> String {
         loop {
-            tokio::time::sleep(RENEWAL).await;
-            if let Some(lost) = self.renew_all(access).await {
-                return lost;
-            }
-            if !self.is_held() {
-                return "it could not be renewed in time".to_owned();
-            }
-        }
-    }
-
-    async fn renew_all(&self, access: &ApiAccess) -> Option<String> {
-        let valid_until = Deadline::after(DURATION);
-        let mut all = true;
-        for lease in &self.leases {
-            match lease.renew(access).await {
-                Renewal::Done => {}
-                Renewal::Failed => all = false,
-                Renewal::Lost(why) => {
-                    self.valid_until.set(Deadline::after(Duration::ZERO));
-                    return Some(why);
+            let due = self.valid_until.get().monotonic.checked_sub(DURATION.saturating_sub(RENEWAL));
+            tokio::time::sleep_until(due.unwrap_or_else(now)).await;
+            let valid_until = Deadline::after(DURATION);
+            let mut all = true;
+            for lease in &self.leases {
+                match lease.renew(access).await {
+                    Renewal::Done => {}
+                    Renewal::Failed => all = false,
+                    Renewal::Lost(why) => {
+                        self.valid_until.set(Deadline::after(Duration::ZERO));
+                        return why;
+                    }
                 }
             }
+            if all {
+                self.valid_until.set(valid_until);
+            } else {
+                tokio::time::sleep(RENEWAL_RETRY).await;
+            }
         }
-        if all {
-            self.valid_until.set(valid_until);
-        }
-        None
     }
 
     /// Deletes the leases; what cannot be deleted runs out by itself.
     pub async fn release(self, access: &ApiAccess) {
         for lease in self.leases {
-            let preconditions = Preconditions {
-                uid: Some(lease.uid.clone()),
-                resource_version: Some(lease.resource_version.borrow().clone()),
-            };
-            let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
-            if let Err(error) = access.call(lease.api.delete(&lease.name, &params)).await {
-                tracing::info!("the lease of node {} was not released: {error}", lease.node);
+            let mut deleted = lease.delete(access).await;
+            let is_conflict =
+                deleted.as_ref().is_err_and(|error| error.status().is_some_and(|status| status.code == 409));
+            // A renewal that was given up half-way may have reached the server after all.
+            if is_conflict && lease.is_still_ours(access).await.is_ok() {
+                deleted = lease.delete(access).await;
+            }
+            if let Err(error) = deleted {
+                tracing::info!("the lease of node {} was not released and runs out by itself: {error}", lease.node);
             }
         }
     }
@@ -200,33 +216,56 @@ enum Renewal {
 
 impl HeldLease {
     async fn renew(&self, access: &ApiAccess) -> Renewal {
-        let resource_version = self.resource_version.borrow().clone();
-        let lease = lease_object(&self.name, &self.holder, Some(resource_version));
-        let answer = access.call(self.api.replace(&self.name, &kube::api::PostParams::default(), &lease)).await;
-        match answer {
-            Ok(renewed) => {
-                *self.resource_version.borrow_mut() = renewed.resource_version().unwrap_or_default();
-                Renewal::Done
-            }
-            Err(error) => match error.status().map(|status| status.code) {
-                Some(404) => Renewal::Lost(format!("somebody deleted the lease of node {}", self.node)),
-                Some(409) => self.after_conflict(access).await,
-                _ => Renewal::Failed,
+        match self.replace(access).await {
+            // A conflict may be our own earlier renewal, whose answer was lost: then only a further write counts.
+            Renewal::Lost(_) => match self.is_still_ours(access).await {
+                Ok(()) => self.replace(access).await,
+                Err(other) => other,
             },
+            other => other,
         }
     }
 
-    /// A conflict may be our own earlier renewal, whose answer was lost.
-    async fn after_conflict(&self, access: &ApiAccess) -> Renewal {
-        let Ok(current) = access.call(self.api.get(&self.name)).await else { return Renewal::Failed };
-        match Holder::of(&current) {
-            Some(holder) if holder == self.holder => {
-                *self.resource_version.borrow_mut() = current.resource_version().unwrap_or_default();
+    async fn replace(&self, access: &ApiAccess) -> Renewal {
+        let resource_version = self.resource_version.borrow().clone();
+        let lease = lease_object(&self.name, &self.holder, Some(resource_version));
+        let params = kube::api::PostParams::default();
+        let answer = tokio::time::timeout(RENEWAL_TIMEOUT, access.call(self.api.replace(&self.name, &params, &lease)));
+        match answer.await {
+            Ok(Ok(renewed)) => {
+                *self.resource_version.borrow_mut() = renewed.resource_version().unwrap_or_default();
                 Renewal::Done
             }
-            Some(other) => Renewal::Lost(format!("node {} was taken over by {other}", self.node)),
-            None => Renewal::Lost(format!("somebody changed the lease of node {}", self.node)),
+            Ok(Err(error)) => match error.status().map(|status| status.code) {
+                Some(404 | 409) => Renewal::Lost(format!("the lease of node {} was changed by somebody", self.node)),
+                _ => Renewal::Failed,
+            },
+            Err(_) => Renewal::Failed,
         }
+    }
+
+    /// Looks the lease up, and takes over its version if it still names this run.
+    async fn is_still_ours(&self, access: &ApiAccess) -> Result<(), Renewal> {
+        let answer = tokio::time::timeout(RENEWAL_TIMEOUT, access.call(self.api.get_opt(&self.name))).await;
+        let Ok(Ok(current)) = answer else { return Err(Renewal::Failed) };
+        let Some(current) = current else {
+            return Err(Renewal::Lost(format!("somebody deleted the lease of node {}", self.node)));
+        };
+        let holder = Holder::of(&current);
+        if holder != self.holder {
+            return Err(Renewal::Lost(format!("node {} was taken over by {holder}", self.node)));
+        }
+        *self.resource_version.borrow_mut() = current.resource_version().unwrap_or_default();
+        Ok(())
+    }
+
+    async fn delete(&self, access: &ApiAccess) -> Result<(), CallError> {
+        let preconditions = Preconditions {
+            uid: Some(self.uid.clone()),
+            resource_version: Some(self.resource_version.borrow().clone()),
+        };
+        let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+        access.call(self.api.delete(&self.name, &params)).await.map(drop)
     }
 }
 
@@ -267,26 +306,28 @@ async fn acquire_one(
             Err(error) if error.status().is_some_and(|status| status.code == 409) => {}
             Err(error) => return Err(failed(error)),
         }
-        let current = match access.call(api.get(&name)).await {
-            Ok(current) => current,
-            Err(error) if error.status().is_some_and(|status| status.code == 404) => continue,
-            Err(error) => return Err(failed(error)),
-        };
+        let Some(current) = access.call(api.get_opt(&name)).await.map_err(failed)? else { continue };
+        if current.owner_references().iter().any(|owner| owner.kind == "Node") {
+            return Err(LeaseError::Foreign { node: node.clone(), name });
+        }
         let previous = Holder::of(&current);
-        if let Some(previous) = previous.as_ref().filter(|previous| !previous.is_dead_here(holder)) {
-            match observe(&api, &name, node, &current, previous, news).await {
+        if !previous.is_dead_here(holder) {
+            match observe(&api, &name, node, &current, &previous, news).await {
                 Observed::Silent => {}
                 Observed::Released => continue,
-                Observed::Renewed => {
-                    return Err(LeaseError::Held { node: node.clone(), holder: Box::new(previous.clone()) });
+                Observed::Renewed(holder) => {
+                    return Err(LeaseError::Held { node: node.clone(), holder: Box::new(holder) });
                 }
+            }
+            // The watch may have been refused: what it did not tell, the version does.
+            let Some(now) = access.call(api.get_opt(&name)).await.map_err(failed)? else { continue };
+            if now.resource_version() != current.resource_version() {
+                return Err(LeaseError::Held { node: node.clone(), holder: Box::new(Holder::of(&now)) });
             }
         }
         match access.call(api.replace(&name, &params, &lease_object(&name, holder, current.resource_version()))).await {
             Ok(taken) => {
-                if let Some(holder) = previous {
-                    news(LeaseNews::TakenOver { node: node.clone(), holder });
-                }
+                news(LeaseNews::TakenOver { node: node.clone(), holder: previous });
                 return Ok(held(&taken));
             }
             // It moved in the last moment: look again.
@@ -300,7 +341,8 @@ enum Observed {
     /// Nothing happened for a whole lease duration.
     Silent,
     Released,
-    Renewed,
+    /// By whom, which need not be who held it before.
+    Renewed(Holder),
 }
 
 /// Watches a lease for one duration to see whether its holder is alive.
@@ -330,7 +372,9 @@ async fn observe(
         tokio::select! {
             () = pause => {}
             event = events.next() => match event {
-                Some(Ok(WatchEvent::Modified(_) | WatchEvent::Added(_))) => return Observed::Renewed,
+                Some(Ok(WatchEvent::Modified(lease) | WatchEvent::Added(lease))) => {
+                    return Observed::Renewed(Holder::of(&lease));
+                }
                 Some(Ok(WatchEvent::Deleted(_))) => return Observed::Released,
                 Some(_) => {}
                 None => events = futures::stream::pending().boxed(),

@@ -2,6 +2,7 @@
 //! webhooks let a detach pass.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use cluster_model::identity::{PodId, Uid};
 use cluster_model::marks::{self, DetachRecord};
@@ -21,13 +22,48 @@ use crate::actions::{detach_patch, patch_pod};
 /// How many questions are asked at a time.
 const QUESTIONS_IN_FLIGHT: usize = 8;
 
-/// Asks in which of these namespaces the user may not patch pods. A cluster-wide right is asked for first.
-pub async fn may_not_patch(access: &ApiAccess, namespaces: &BTreeSet<String>) -> Result<BTreeSet<String>, CallError> {
-    if namespaces.is_empty() || may_patch(access, None).await? {
+/// A right that a run needs: a verb on a resource, in every one of the namespaces it touches or on the whole cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Right {
+    /// The verb.
+    pub verb: &'static str,
+    /// The API group; empty for the core's.
+    pub group: &'static str,
+    /// The resource.
+    pub resource: &'static str,
+    /// The subresource; empty for none.
+    pub subresource: &'static str,
+}
+
+impl Right {
+    /// To detach a pod and attach it again.
+    pub const PATCH_PODS: Self = Self { verb: "patch", group: "", resource: "pods", subresource: "" };
+    /// To cordon a node and mark it.
+    pub const PATCH_NODES: Self = Self { verb: "patch", group: "", resource: "nodes", subresource: "" };
+    /// To evict.
+    pub const EVICT_PODS: Self = Self { verb: "create", group: "", resource: "pods", subresource: "eviction" };
+    /// To delete, with `--disable-eviction`.
+    pub const DELETE_PODS: Self = Self { verb: "delete", group: "", resource: "pods", subresource: "" };
+}
+
+impl fmt::Display for Right {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.verb, self.resource)?;
+        if self.subresource.is_empty() { Ok(()) } else { write!(f, "/{}", self.subresource) }
+    }
+}
+
+/// Asks in which of these namespaces the user lacks a right. The right to all of the cluster is asked for first.
+pub async fn lacking(
+    access: &ApiAccess,
+    right: Right,
+    namespaces: &BTreeSet<String>,
+) -> Result<BTreeSet<String>, CallError> {
+    if namespaces.is_empty() || has(access, right, None).await? {
         return Ok(BTreeSet::new());
     }
     let answers: Vec<_> = stream::iter(namespaces)
-        .map(|namespace| async move { (namespace, may_patch(access, Some(namespace)).await) })
+        .map(|namespace| async move { (namespace, has(access, right, Some(namespace)).await) })
         .buffer_unordered(QUESTIONS_IN_FLIGHT)
         .collect()
         .await;
@@ -40,12 +76,16 @@ pub async fn may_not_patch(access: &ApiAccess, namespaces: &BTreeSet<String>) ->
     Ok(denied)
 }
 
-async fn may_patch(access: &ApiAccess, namespace: Option<&str>) -> Result<bool, CallError> {
+/// Asks whether the user has a right in a namespace, or with `None` everywhere.
+pub async fn has(access: &ApiAccess, right: Right, namespace: Option<&str>) -> Result<bool, CallError> {
+    let text = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
     let review = SelfSubjectAccessReview {
         spec: SelfSubjectAccessReviewSpec {
             resource_attributes: Some(ResourceAttributes {
-                verb: Some("patch".to_owned()),
-                resource: Some("pods".to_owned()),
+                verb: text(right.verb),
+                group: text(right.group),
+                resource: text(right.resource),
+                subresource: text(right.subresource),
                 namespace: namespace.map(str::to_owned),
                 ..ResourceAttributes::default()
             }),

@@ -1,7 +1,6 @@
 //! The drain itself: look, plan, show, take the lease, look again, run.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use cluster_model::identity::NodeName;
 use cluster_model::marks::NodeRun;
@@ -9,13 +8,13 @@ use cluster_model::node::Node;
 use evacuation::engine::{Engine, Outcome};
 use evacuation::event::Event;
 use evacuation::plan::{self, Action, DrainPlan, Drift};
-use evacuation::request::{DrainRequest, Strategy};
+use evacuation::request::{DrainRequest, Removal, Strategy};
 use evacuation::surge::detach::Circumstances;
 use evacuation_runner::interrupts::Interrupts;
 use evacuation_runner::lease::{LeaseGuard, LeaseNews};
-use evacuation_runner::live_view::{LiveView, Seen};
+use evacuation_runner::live_view::LiveView;
 use evacuation_runner::observe::{self, ListError, Observation};
-use evacuation_runner::preflight;
+use evacuation_runner::preflight::{self, Right};
 use evacuation_runner::run::{self, News, RunEnd};
 use kubectl_common::entry::Launch;
 use kubectl_common::exit::ExitStatus;
@@ -30,10 +29,7 @@ use crate::document::{DocumentEvent, EventLine, PlanDocument, ReportDocument, Ru
 use crate::failure::{DrainError, call_failed};
 use crate::render::{self, Narrator, Voice};
 use crate::request::{self, Targets};
-use crate::session::{Session, now};
-
-/// How long the watches may take to bring their first lists.
-const SYNC_LIMIT: Duration = Duration::from_secs(60);
+use crate::session::{self, Session, now};
 
 /// A drain under way.
 struct Drain<'a> {
@@ -72,7 +68,9 @@ pub(crate) async fn run(
     let observation = drain.observe(nodes, &targets).await?;
     let mut circumstances = drain.circumstances(&targets, &observation).await?;
     let mut plan = drain.plan(&targets, &observation, &circumstances);
-    if args.dry_run.mode() == DryRun::Server {
+    drain.demand_rights(&plan).await?;
+    // A client's dry run sends nothing that could be taken for a write, so policy webhooks are not asked.
+    if args.dry_run.mode() != DryRun::Client {
         drain.rehearse(&observation, &mut circumstances, &plan).await;
         plan = drain.plan(&targets, &observation, &circumstances);
     }
@@ -135,10 +133,35 @@ impl Drain<'_> {
     }
 
     async fn circumstances(&self, targets: &[NodeName], observation: &Observation) -> Result<Circumstances, Failure> {
-        let may_not_patch = preflight::may_not_patch(&self.session.access, &observation.handover_namespaces)
-            .await
-            .map_err(|error| call_failed(&self.session.connection, &error, "ask what you may do"))?;
+        let may_not_patch = self.lacking(Right::PATCH_PODS, &observation.handover_namespaces).await?;
         Ok(Circumstances { leaving: targets.iter().cloned().collect(), may_not_patch, ..Circumstances::default() })
+    }
+
+    async fn lacking(&self, right: Right, namespaces: &BTreeSet<String>) -> Result<BTreeSet<String>, Failure> {
+        preflight::lacking(&self.session.access, right, namespaces)
+            .await
+            .map_err(|error| call_failed(&self.session.connection, &error, "ask what you may do"))
+    }
+
+    /// Refuses a run that would fail half-way for want of a right.
+    async fn demand_rights(&self, plan: &DrainPlan) -> Result<(), Failure> {
+        let may_patch = preflight::has(&self.session.access, Right::PATCH_NODES, None).await;
+        let may_patch =
+            may_patch.map_err(|error| call_failed(&self.session.connection, &error, "ask what you may do"))?;
+        if !may_patch {
+            return Err(DrainError::MayNot { right: Right::PATCH_NODES, namespaces: Vec::new() }.into());
+        }
+        let leaving = plan.pods().filter(|(_, pod)| matches!(pod.action, Action::Handover | Action::Evict));
+        let namespaces: BTreeSet<_> = leaving.map(|(_, pod)| pod.pod.namespace.clone()).collect();
+        let right = match self.request.removal {
+            Removal::Evict => Right::EVICT_PODS,
+            Removal::Delete => Right::DELETE_PODS,
+        };
+        let lacking = self.lacking(right, &namespaces).await?;
+        if lacking.is_empty() {
+            return Ok(());
+        }
+        Err(DrainError::MayNot { right, namespaces: lacking.into_iter().collect() }.into())
     }
 
     fn plan(&self, targets: &[NodeName], observation: &Observation, circumstances: &Circumstances) -> DrainPlan {
@@ -169,8 +192,7 @@ impl Drain<'_> {
                 let event = DocumentEvent::new("planReady", document);
                 self.output.json_line(&EventLine::new(now(), &event));
             }
-            (OutputFormat::Json | OutputFormat::Yaml, false) => {}
-            (OutputFormat::Table | OutputFormat::Wide, _) => {
+            (OutputFormat::Json | OutputFormat::Yaml, false) | (OutputFormat::Table | OutputFormat::Wide, _) => {
                 let text = render::plan_text(plan, cluster, format, self.terminal.table_width());
                 if dry_run {
                     self.output.result_line(&text);
@@ -187,21 +209,35 @@ impl Drain<'_> {
         targets: &[NodeName],
         shown: &DrainPlan,
         observation: Observation,
-        mut circumstances: Circumstances,
+        circumstances: Circumstances,
     ) -> Result<ExitStatus, Failure> {
         let access = &self.session.access;
-        let guard = self.take_lease(targets).await?;
         let mut interrupts = Interrupts::listen().map_err(DrainError::Signals)?;
+        let taken = tokio::select! {
+            taken = self.take_lease(targets) => taken,
+            () = interrupts.next() => Err(DrainError::InterruptedEarly),
+        };
+        let guard = match taken {
+            Ok(guard) => guard,
+            Err(error) => {
+                let interrupted = matches!(error, DrainError::InterruptedEarly);
+                self.report(shown, None, if interrupted { RunResult::Interrupted } else { RunResult::Refused });
+                return Err(error.into());
+            }
+        };
         let selected = observation.selected.clone();
         let mut view = LiveView::new(access, targets, observation);
         let prepared = tokio::select! {
-            prepared = self.prepare(targets, shown, &mut view, &mut circumstances, selected.as_ref()) => prepared,
+            prepared = self.prepare(targets, shown, &mut view, &circumstances, selected.as_ref()) => prepared,
             () = interrupts.next() => Err(DrainError::InterruptedEarly.into()),
+            why = guard.keep(access) => Err(DrainError::LeaseLostEarly(why).into()),
         };
         let plan = match prepared {
             Ok(plan) => plan,
             Err(failure) => {
                 guard.release(access).await;
+                let interrupted = failure.status() == ExitStatus::Interrupted;
+                self.report(shown, None, if interrupted { RunResult::Interrupted } else { RunResult::Refused });
                 return Err(failure);
             }
         };
@@ -234,11 +270,15 @@ impl Drain<'_> {
         Ok(self.last_words(targets, status))
     }
 
-    async fn take_lease(&self, targets: &[NodeName]) -> Result<LeaseGuard, Failure> {
+    async fn take_lease(&self, targets: &[NodeName]) -> Result<LeaseGuard, DrainError> {
+        let mut told = false;
         let taken = LeaseGuard::acquire(&self.session.access, targets, &self.session.holder, |news| match news {
             LeaseNews::Observing { node, holder, left } => {
-                let seconds = left.as_secs_f32().ceil();
-                self.output.status(&format!("node {node} is held by {holder}; watching for {seconds} s if it lives"));
+                if !std::mem::replace(&mut told, true) {
+                    let note = format!("node {node} is held by {holder}; watching for 15 s whether that run lives");
+                    self.output.note(&note);
+                }
+                self.output.status(&format!("{} s left to watch node {node}'s holder", left.as_secs_f32().ceil()));
             }
             LeaseNews::TakenOver { node, holder } => {
                 self.output.note(&format!("node {node} was held by a dead run: {holder}"));
@@ -246,7 +286,7 @@ impl Drain<'_> {
         })
         .await;
         self.output.clear_status();
-        Ok(taken.map_err(DrainError::Lease)?)
+        taken.map_err(DrainError::Lease)
     }
 
     /// Waits for the watches, makes the plan again under the lease, and asks if it came out differently.
@@ -255,19 +295,10 @@ impl Drain<'_> {
         targets: &[NodeName],
         shown: &DrainPlan,
         view: &mut LiveView,
-        circumstances: &mut Circumstances,
+        circumstances: &Circumstances,
         selected: Option<&BTreeSet<cluster_model::identity::Uid>>,
     ) -> Result<DrainPlan, Failure> {
-        let synced = tokio::time::timeout(SYNC_LIMIT, async {
-            while !view.is_synced() {
-                if let Seen::Trouble(message) = view.changed().await {
-                    self.output.warning(&message);
-                }
-            }
-        });
-        synced.await.map_err(|_| DrainError::NotSynced)?;
-        circumstances.patch_denied =
-            preflight::denied_patches(&self.session.access, shown, view.cluster(), now()).await;
+        session::sync(view, self.output).await?;
         let current = plan::build(targets, &self.request, view.cluster(), circumstances, selected, now());
         let drift = plan::between(shown, &current);
         if drift.is_empty() {
@@ -293,7 +324,8 @@ impl Drain<'_> {
         let question = Question { text: format!("{cluster}: go on with this?"), flag: "--yes".to_owned() };
         match confirm(&question, self.terminal).await? {
             Answer::Yes => Ok(current),
-            Answer::No | Answer::Interrupted => Err(DrainError::Moved.into()),
+            Answer::No => Err(DrainError::Moved.into()),
+            Answer::Interrupted => Err(DrainError::InterruptedEarly.into()),
         }
     }
 

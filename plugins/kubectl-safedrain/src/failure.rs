@@ -2,6 +2,7 @@
 
 use evacuation_runner::access::CallError;
 use evacuation_runner::lease::LeaseError;
+use evacuation_runner::preflight::Right;
 use kubectl_common::api_error::ApiError;
 use kubectl_common::connect::Connection;
 use kubectl_common::exit::ExitStatus;
@@ -31,6 +32,12 @@ pub(crate) enum DrainError {
     Refused { refusals: usize, flags: Vec<String> },
     #[error("the cluster has moved since the plan was shown, and nobody said to go on; nothing was changed")]
     Moved,
+    #[error("you may not {right}{}, which this needs; nothing was changed", where_words(.namespaces))]
+    MayNot { right: Right, namespaces: Vec<String> },
+    #[error("--field-manager is longer than 128 characters")]
+    FieldManager,
+    #[error("the lease was lost before anything was changed: {0}")]
+    LeaseLostEarly(String),
     #[error("interrupted before anything was changed")]
     InterruptedEarly,
     #[error("the watches brought no news within 60 s; nothing was changed")]
@@ -63,6 +70,14 @@ impl Remedies for DrainError {
             Self::Refused { flags, .. } => flags.iter().cloned().map(Remedy::Flag).collect(),
             Self::Moved => vec![Remedy::Flag("--yes".to_owned())],
             Self::NotSynced | Self::NoAnswer { .. } => vec![Remedy::Command("kubectl get --raw /readyz".to_owned())],
+            Self::MayNot { right, namespaces } => {
+                let place = namespaces.first().map(|name| format!(" -n {name}")).unwrap_or_default();
+                vec![Remedy::Command(format!("kubectl auth can-i {right}{place}"))]
+            }
+            Self::FieldManager => vec![],
+            Self::LeaseLostEarly(_) | Self::Lease(LeaseError::Lost { .. } | LeaseError::Foreign { .. }) => {
+                vec![Remedy::Command("kubectl safedrain --status".to_owned())]
+            }
             Self::InterruptedEarly | Self::Signals(_) | Self::Output(_) => vec![],
             Self::Lease(LeaseError::Held { node, .. }) => vec![
                 Remedy::Command(format!("kubectl safedrain {node} --status")),
@@ -84,14 +99,18 @@ impl DrainError {
             | Self::NotANode(_)
             | Self::UnknownShell(_)
             | Self::GracePeriod(_)
-            | Self::NoRehearsal(_) => ExitStatus::Usage,
+            | Self::NoRehearsal(_)
+            | Self::FieldManager => ExitStatus::Usage,
             Self::UnknownNode { .. }
             | Self::Refused { .. }
             | Self::Moved
             | Self::NotSynced
             | Self::NoAnswer { .. }
-            | Self::Lease(LeaseError::Call { .. }) => ExitStatus::Refused,
-            Self::Lease(LeaseError::Held { .. }) => ExitStatus::HeldByAnother,
+            | Self::MayNot { .. }
+            | Self::Lease(LeaseError::Call { .. } | LeaseError::Foreign { .. }) => ExitStatus::Refused,
+            Self::LeaseLostEarly(_) | Self::Lease(LeaseError::Held { .. } | LeaseError::Lost { .. }) => {
+                ExitStatus::HeldByAnother
+            }
             Self::InterruptedEarly => ExitStatus::Interrupted,
             Self::Signals(_) | Self::Output(_) => ExitStatus::Unexpected,
         }
@@ -120,6 +139,10 @@ pub(crate) fn call_failed(connection: &Connection, error: &CallError, attempt: &
             DrainError::NoAnswer { attempt: attempt.to_owned(), seconds: limit.as_secs() }.into()
         }
     }
+}
+
+fn where_words(namespaces: &[String]) -> String {
+    if namespaces.is_empty() { String::new() } else { format!(" in {}", namespaces.join(", ")) }
 }
 
 /// `1 pod`, `2 pods`.

@@ -11,6 +11,9 @@ use kubectl_common::entry::Shell;
 use crate::cli::{DrainArgs, StrategyArg};
 use crate::failure::DrainError;
 
+/// The most characters of a field manager's name (`k8s.io/apimachinery`, `FieldManagerMaxLength`).
+const LONGEST_FIELD_MANAGER: usize = 128;
+
 /// Which nodes were asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Targets {
@@ -43,6 +46,9 @@ impl FromStr for MaxSurge {
 
 /// Resolves the drain itself.
 pub(crate) fn drain_request(args: &DrainArgs) -> Result<DrainRequest, DrainError> {
+    if args.field_manager.chars().count() > LONGEST_FIELD_MANAGER {
+        return Err(DrainError::FieldManager);
+    }
     let grace_seconds = match u64::try_from(args.grace_period) {
         Ok(seconds) => Some(u32::try_from(seconds).map_err(|_| DrainError::GracePeriod(args.grace_period))?),
         Err(_) => None,

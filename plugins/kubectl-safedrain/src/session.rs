@@ -1,15 +1,25 @@
 //! What every run needs: the connection, who runs it, and the clock's word for now.
 
+use std::time::Duration;
+
 use evacuation::engine::RunIdentity;
 use evacuation_runner::access::ApiAccess;
 use evacuation_runner::lease::Holder;
+use evacuation_runner::live_view::{LiveView, Seen};
 use jiff::Timestamp;
 use kubectl_common::connect::{Connection, connect};
 use kubectl_common::entry::Launch;
 use kubectl_common::failure::Failure;
+use kubectl_common::report::Output;
 
 use crate::cli::DrainArgs;
+use crate::failure::DrainError;
 use crate::request;
+
+/// How long the watches may take to bring their first lists.
+const SYNC_LIMIT: Duration = Duration::from_secs(60);
+/// The most objects in a page.
+const LARGEST_PAGE: u32 = 100;
 
 /// A connected run.
 pub(crate) struct Session {
@@ -28,7 +38,7 @@ impl Session {
             client: connection.client.clone(),
             request_timeout: connection.request_timeout,
             field_manager: args.field_manager.clone(),
-            chunk_size: args.chunk_size,
+            chunk_size: page_size(args.chunk_size),
         };
         let started = now();
         let user = connection.cluster.user.clone();
@@ -43,6 +53,23 @@ impl Session {
         };
         Ok(Self { connection, access, identity, holder, started })
     }
+}
+
+/// Waits until every watch has brought its first list, telling of trouble on the way.
+pub(crate) async fn sync(view: &mut LiveView, output: &Output) -> Result<(), DrainError> {
+    let synced = tokio::time::timeout(SYNC_LIMIT, async {
+        while !view.is_synced() {
+            if let Seen::Trouble(message) = view.changed().await {
+                output.warning(&message);
+            }
+        }
+    });
+    synced.await.map_err(|_| DrainError::NotSynced)
+}
+
+/// Pages are decoded whole, so a page is never larger than this: memory is dearer than a request. 0 asks for one page.
+fn page_size(chunk_size: u32) -> u32 {
+    chunk_size.min(LARGEST_PAGE)
 }
 
 /// The wall clock, for what is written down and compared with the server's time stamps.

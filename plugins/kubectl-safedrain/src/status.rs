@@ -12,10 +12,10 @@ use kubectl_common::terminal::Terminal;
 use serde::Serialize;
 
 use crate::cli::DrainArgs;
-use crate::document::Header;
-use crate::failure::call_failed;
+use crate::document::{DocumentEvent, EventLine, Header};
+use crate::failure::{DrainError, call_failed};
 use crate::request;
-use crate::session::Session;
+use crate::session::{Session, now};
 
 /// All marks.
 #[derive(Debug, Serialize)]
@@ -55,6 +55,9 @@ pub(crate) async fn run(
         |error: ListError| call_failed(&session.connection, &error.source, &error.to_string().replace("cannot ", ""));
     let nodes = observe::nodes(&session.access).await.map_err(failed)?;
     let pods = observe::detached_pods(&session.access).await.map_err(failed)?;
+    if let Some(unknown) = named.iter().find(|name| !nodes.iter().any(|node| node.name == **name)) {
+        return Err(DrainError::UnknownNode { name: unknown.to_string(), similar: Vec::new() }.into());
+    }
     let is_meant = |name: &NodeName| named.is_empty() || named.contains(name);
     let nodes: Vec<_> = nodes
         .iter()
@@ -76,7 +79,7 @@ pub(crate) async fn run(
     match args.output.output {
         OutputFormat::Json => output.json(&status),
         OutputFormat::Yaml => output.yaml(&status),
-        OutputFormat::Jsonl => output.json_line(&status),
+        OutputFormat::Jsonl => output.json_line(&EventLine::new(now(), &DocumentEvent::new("status", &status))),
         OutputFormat::Table | OutputFormat::Wide => {
             show(&status, &session.connection.cluster.to_string(), output, terminal);
         }

@@ -19,11 +19,11 @@ use kubectl_common::report::Output;
 use serde::Serialize;
 
 use crate::cli::DrainArgs;
-use crate::document::{EventLine, Header};
+use crate::document::{DocumentEvent, EventLine, Header};
 use crate::failure::{DrainError, call_failed, count};
 use crate::render::{Narrator, Voice};
 use crate::request;
-use crate::session::{Session, now};
+use crate::session::{self, Session, now};
 
 /// What an undo came to.
 #[derive(Debug, Serialize)]
@@ -40,6 +40,21 @@ struct UndonePod<'a> {
     #[serde(flatten)]
     pod: &'a PodId,
     result: Option<&'a StepEnd>,
+}
+
+impl<'a> UndoReport<'a> {
+    fn new(session: &'a Session, verdict: &'static str, nodes: &'a [NodeName], pods: Vec<UndonePod<'a>>) -> Self {
+        Self { header: Header::new("UndoReport", &session.connection.cluster), verdict, nodes, pods }
+    }
+}
+
+fn show(args: &DrainArgs, output: &Output, report: &UndoReport<'_>) {
+    match args.output.output {
+        OutputFormat::Json => output.json(report),
+        OutputFormat::Yaml => output.yaml(report),
+        OutputFormat::Jsonl => output.json_line(&EventLine::new(now(), &DocumentEvent::new("finished", report))),
+        OutputFormat::Table | OutputFormat::Wide => {}
+    }
 }
 
 /// Runs `kubectl safedrain [NODE…] --undo`.
@@ -73,6 +88,11 @@ pub(crate) async fn run(args: &DrainArgs, launch: &Launch, output: &Output) -> R
         .filter(|(_, node)| targets.contains(node))
         .collect();
     if args.dry_run.mode() == DryRun::Client {
+        if args.output.output.is_machine_readable() {
+            let pods = detached.iter().map(|(pod, _)| UndonePod { pod, result: None }).collect();
+            show(args, output, &UndoReport::new(&session, "dryRun", &targets, pods));
+            return Ok(ExitStatus::Done);
+        }
         for node in &targets {
             output.result_line(&format!("node/{node} would be released (dry run)"));
         }
@@ -81,19 +101,28 @@ pub(crate) async fn run(args: &DrainArgs, launch: &Launch, output: &Output) -> R
         }
         return Ok(ExitStatus::Done);
     }
-    let guard = LeaseGuard::acquire(access, &targets, &session.holder, |news| {
-        if let LeaseNews::Observing { node, holder, left } = news {
-            output
-                .status(&format!("node {node} is held by {holder}; watching for {} s if it lives", left.as_secs() + 1));
-        }
-    })
-    .await
-    .map_err(DrainError::Lease)?;
-    output.clear_status();
     let mut interrupts = Interrupts::listen().map_err(DrainError::Signals)?;
+    let mut told = false;
+    let taking = LeaseGuard::acquire(access, &targets, &session.holder, |news| {
+        if let LeaseNews::Observing { node, holder, .. } = news
+            && !std::mem::replace(&mut told, true)
+        {
+            output.note(&format!("node {node} is held by {holder}; watching for 15 s whether that run lives"));
+        }
+    });
+    let guard = tokio::select! {
+        taken = taking => taken.map_err(DrainError::Lease)?,
+        () = interrupts.next() => return Err(DrainError::InterruptedEarly.into()),
+    };
     let mut view = LiveView::new(access, &targets, observation);
-    while !view.is_synced() {
-        view.changed().await;
+    let synced = tokio::select! {
+        synced = session::sync(&mut view, output) => synced,
+        () = interrupts.next() => Err(DrainError::InterruptedEarly),
+        why = guard.keep(access) => Err(DrainError::LeaseLostEarly(why)),
+    };
+    if let Err(error) = synced {
+        guard.release(access).await;
+        return Err(error.into());
     }
     let request = DrainRequest { strategy: Strategy::Auto, settle: args.settle.get(), ..DrainRequest::default() };
     let mut engine = Engine::undo(&targets, &detached, request.clone(), session.identity.clone());
@@ -116,7 +145,10 @@ pub(crate) async fn run(args: &DrainArgs, launch: &Launch, output: &Output) -> R
     output.clear_status();
     let outcome = match end {
         RunEnd::Finished(outcome) => outcome,
-        RunEnd::Abandoned => return Ok(ExitStatus::Interrupted),
+        RunEnd::Abandoned => {
+            output.note("left at once: nothing more was written; the same command goes on");
+            return Ok(ExitStatus::Interrupted);
+        }
     };
     guard.release(access).await;
     Ok(finish(args, &session, output, &targets, Some(&engine), outcome))
@@ -134,14 +166,7 @@ fn finish(
         engine.iter().flat_map(|engine| engine.ends().map(|(pod, _, result, _)| UndonePod { pod, result })).collect();
     let verdict = if outcome == Outcome::Done { "undone" } else { "incomplete" };
     let kept = pods.len();
-    let header = Header::new("UndoReport", &session.connection.cluster);
-    let report = UndoReport { header, verdict, nodes: targets, pods };
-    match args.output.output {
-        OutputFormat::Json => output.json(&report),
-        OutputFormat::Yaml => output.yaml(&report),
-        OutputFormat::Jsonl => output.json_line(&report),
-        OutputFormat::Table | OutputFormat::Wide => {}
-    }
+    show(args, output, &UndoReport::new(session, verdict, targets, pods));
     match outcome {
         Outcome::Done => ExitStatus::Done,
         Outcome::Interrupted => ExitStatus::Interrupted,

@@ -18,6 +18,10 @@ pub struct Holder {
     pub user: String,
     /// The host that the run is started on.
     pub host: String,
+    /// Which boot of which machine, and which of its process namespaces: only there the process number means
+    /// anything. `None` where the system does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<String>,
     /// The process there.
     pub pid: u32,
     /// Since when, by the operator's clock.
@@ -33,12 +37,29 @@ impl fmt::Display for Holder {
 impl Holder {
     /// Describes this process.
     pub fn this_process(run: &str, user: &str, since: Timestamp) -> Self {
-        Self { run: run.to_owned(), user: user.to_owned(), host: host_name(), pid: std::process::id(), since }
+        Self {
+            run: run.to_owned(),
+            user: user.to_owned(),
+            host: host_name(),
+            machine: machine(),
+            pid: std::process::id(),
+            since,
+        }
     }
 
-    /// Reads the holder of a lease; `None` for a lease that nobody of us wrote.
-    pub(super) fn of(lease: &Lease) -> Option<Self> {
-        serde_json::from_str(lease.metadata.annotations.as_ref()?.get(HOLDER)?).ok()
+    /// Reads the holder of a lease. One that this program cannot read, of a newer version say, is known by its
+    /// `holderIdentity` alone.
+    pub(super) fn of(lease: &Lease) -> Self {
+        let annotation = lease.metadata.annotations.as_ref().and_then(|all| all.get(HOLDER));
+        let spec = lease.spec.as_ref();
+        annotation.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_else(|| Self {
+            run: "unknown".to_owned(),
+            user: spec.and_then(|spec| spec.holder_identity.clone()).unwrap_or_else(|| "somebody".to_owned()),
+            host: "an unknown host".to_owned(),
+            machine: None,
+            pid: 0,
+            since: spec.and_then(|spec| spec.acquire_time.as_ref()).map_or(Timestamp::UNIX_EPOCH, |time| time.0),
+        })
     }
 
     pub(super) fn to_text(&self) -> String {
@@ -46,10 +67,18 @@ impl Holder {
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// Whether it ran on the same host as `me` and its process is gone.
+    /// Whether it ran on the same boot of the same machine as `me`, among the same processes, and is gone. Host names
+    /// say nothing here: two containers, or two laptops called localhost, may share one.
     pub(super) fn is_dead_here(&self, me: &Self) -> bool {
-        self.host == me.host && self.pid != me.pid && !is_alive(self.pid)
+        self.machine.is_some() && self.machine == me.machine && self.pid != me.pid && !is_alive(self.pid)
     }
+}
+
+/// The boot's id and the process namespace; only Linux tells both.
+fn machine() -> Option<String> {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let namespace = std::fs::read_link("/proc/self/ns/pid").ok()?;
+    Some(format!("{}/{}", boot.trim(), namespace.display()))
 }
 
 #[cfg(unix)]
@@ -81,11 +110,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_dead_process_of_the_same_host_is_dead() {
+    fn only_a_dead_process_of_the_same_machine_is_dead() {
         let me = Holder::this_process("r1", "alice", Timestamp::UNIX_EPOCH);
         let dead = Holder { pid: 0x7fff_fff0, ..me.clone() };
-        assert_eq!(dead.is_dead_here(&me), cfg!(unix));
+        assert_eq!(dead.is_dead_here(&me), cfg!(target_os = "linux"));
         assert!(!me.is_dead_here(&me));
-        assert!(!Holder { host: "elsewhere".into(), ..dead }.is_dead_here(&me));
+        assert!(!Holder { machine: Some("another boot".into()), ..dead.clone() }.is_dead_here(&me));
+        assert!(!Holder { machine: None, ..dead }.is_dead_here(&Holder { machine: None, ..me }));
     }
 }

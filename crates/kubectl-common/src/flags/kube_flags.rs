@@ -56,7 +56,7 @@ pub struct KubeFlags {
     #[arg(short, long, value_name = "URL", hide_short_help = true, value_parser = NonEmptyStringValueParser::new())]
     pub server: Option<String>,
 
-    /// Give up a single request after this time, such as 5s or 2m (0: never)
+    /// Give up a single request after this time, such as 5s or 2m (0: after 60s)
     #[arg(long, value_name = "DURATION", default_value = "0", hide_short_help = true)]
     pub request_timeout: RequestTimeout,
 

@@ -1,6 +1,6 @@
 //! What happens, as lines: kubectl's own on stdout, the talk on stderr.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cluster_model::eviction_reply::EvictionReply;
 use cluster_model::identity::PodId;
@@ -27,6 +27,7 @@ pub(crate) struct Narrator<'a> {
     voice: Voice,
     removal: Removal,
     waits: BTreeMap<PodId, Waiting>,
+    asked: BTreeSet<PodId>,
 }
 
 struct Waiting {
@@ -37,7 +38,7 @@ struct Waiting {
 
 impl<'a> Narrator<'a> {
     pub(crate) fn new(output: &'a Output, voice: Voice, removal: Removal) -> Self {
-        Self { output, voice, removal, waits: BTreeMap::new() }
+        Self { output, voice, removal, waits: BTreeMap::new(), asked: BTreeSet::new() }
     }
 
     /// Tells one event.
@@ -68,6 +69,7 @@ impl<'a> Narrator<'a> {
                 self.note(&format!("pod {pod} is not needed any more: its workload has all the pods it wants"));
             }
             Event::EvictionRequested { pod } => {
+                self.asked.insert(pod.clone());
                 let verb = if self.removal == Removal::Delete { "deleting" } else { "evicting" };
                 self.result(&format!("{verb} pod {pod}"));
             }
@@ -76,7 +78,11 @@ impl<'a> Narrator<'a> {
             Event::PodGone { pod, .. } => {
                 self.waits.remove(pod);
                 let verb = if self.removal == Removal::Delete { "deleted" } else { "evicted" };
-                self.result(&format!("pod/{} {verb}", pod.name));
+                if self.asked.contains(pod) {
+                    self.result(&format!("pod/{} {verb}", pod.name));
+                } else {
+                    self.note(&format!("pod {pod} is gone"));
+                }
             }
             Event::PodReattached { pod } => {
                 self.waits.remove(pod);
