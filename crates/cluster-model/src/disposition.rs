@@ -23,6 +23,14 @@ pub struct DrainPolicy {
     pub skip_wait_for_delete: Option<Duration>,
 }
 
+impl DrainPolicy {
+    /// Whether a pod's grace period ended longer ago than `skip_wait_for_delete`, so that nobody waits for it.
+    pub fn is_past_waiting(&self, pod: &Pod, now: Timestamp) -> bool {
+        let Some((limit, deletion)) = self.skip_wait_for_delete.zip(pod.deletion) else { return false };
+        !limit.is_zero() && now > deletion && now.duration_since(deletion).unsigned_abs() > limit
+    }
+}
+
 /// Whether the DaemonSet that a pod names exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DaemonSetPresence {
@@ -96,11 +104,7 @@ pub fn classify(
     is_ours: bool,
     now: Timestamp,
 ) -> Disposition {
-    if let (Some(limit), Some(deletion)) = (policy.skip_wait_for_delete, pod.deletion)
-        && !limit.is_zero()
-        && now.duration_since(deletion).unsigned_abs() > limit
-        && now > deletion
-    {
+    if policy.is_past_waiting(pod, now) {
         return Disposition::Leave(LeaveReason::LongTerminating);
     }
     let mut warnings = Vec::new();

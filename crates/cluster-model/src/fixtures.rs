@@ -176,7 +176,6 @@ pub fn deployment(namespace: &str, name: &str, replicas: i32) -> Deployment {
         uid: Uid(format!("uid-{name}")),
         replicas,
         strategy: Strategy::RollingUpdate { max_surge: 1 },
-        is_observed: true,
     }
 }
 

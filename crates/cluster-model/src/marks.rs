@@ -44,6 +44,10 @@ pub struct DetachRecord {
     pub deletion_cost: Option<String>,
     /// How many pods of the ReplicaSet were available just before, itself included.
     pub available_before: i32,
+    /// The same with the workload's other detached pods, which served too. A later run cannot tell whose replacement a
+    /// new pod is; by this number it knows how many have to serve.
+    #[serde(default)]
+    pub serving_before: i32,
 }
 
 /// Why a mark is not acted upon.
@@ -144,6 +148,17 @@ pub struct NodeRun {
     pub options: Vec<String>,
 }
 
+/// Why the mark of a cordoned node is not understood.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UnknownMark {
+    /// It does not parse.
+    #[error("annotation {RUN_ANNOTATION} cannot be read: {0}")]
+    Unreadable(String),
+    /// A newer program wrote it.
+    #[error("annotation {RUN_ANNOTATION} has version {0}, this program knows {VERSION}")]
+    Newer(u32),
+}
+
 /// How far a run came on a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -160,8 +175,15 @@ impl NodeRun {
     /// Reads the mark of a node. `None` if there is none, if it cannot be read, if a newer program wrote it, or if it
     /// is stale: somebody uncordoned the node since, so the run is over whatever the mark says.
     pub fn of(node: &Node) -> Option<Self> {
-        let run: Self = serde_json::from_str(node.run.as_deref()?).ok()?;
-        (run.v <= VERSION && node.unschedulable).then_some(run)
+        Self::read(node).ok().flatten()
+    }
+
+    /// Reads the mark like [`NodeRun::of`], but tells one that cannot be understood from none: who overwrites it
+    /// forgets whether the node was schedulable before.
+    pub fn read(node: &Node) -> Result<Option<Self>, UnknownMark> {
+        let Some(text) = node.run.as_deref().filter(|_| node.unschedulable) else { return Ok(None) };
+        let run: Self = serde_json::from_str(text).map_err(|error| UnknownMark::Unreadable(error.to_string()))?;
+        if run.v > VERSION { Err(UnknownMark::Newer(run.v)) } else { Ok(Some(run)) }
     }
 }
 
@@ -181,6 +203,7 @@ mod tests {
             at: fixtures::at(10),
             deletion_cost: None,
             available_before: 1,
+            serving_before: 1,
         }
     }
 
@@ -189,7 +212,7 @@ mod tests {
         let text = serde_json::to_string(&record()).unwrap();
         assert_eq!(
             text,
-            r#"{"v":1,"replicaSet":"web-1","replicaSetUid":"uid-web-1","hash":"h1","run":"r1","node":"n1","at":"1970-01-01T00:00:10Z","availableBefore":1}"#
+            r#"{"v":1,"replicaSet":"web-1","replicaSetUid":"uid-web-1","hash":"h1","run":"r1","node":"n1","at":"1970-01-01T00:00:10Z","availableBefore":1,"servingBefore":1}"#
         );
         assert_eq!(DetachRecord::parse(&text), Ok(record()));
     }
@@ -242,5 +265,6 @@ mod tests {
         assert_eq!(NodeRun::of(&node), Some(run));
         node.run = Some("not json".into());
         assert_eq!(NodeRun::of(&node), None);
+        assert!(matches!(NodeRun::read(&node), Err(UnknownMark::Unreadable(_))));
     }
 }

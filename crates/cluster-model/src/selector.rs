@@ -3,6 +3,7 @@
 //! Rules: `k8s.io/apimachinery/pkg/apis/meta/v1/helpers.go`, `LabelSelectorAsSelector`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::str::FromStr;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
@@ -89,7 +90,68 @@ impl Selector {
     }
 }
 
+/// A selector in kubectl's notation that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{part:?} is not a label requirement: use KEY, !KEY, KEY=VALUE, KEY!=VALUE, KEY in (A,B) or KEY notin (A,B)")]
+pub struct SelectorError {
+    part: String,
+}
+
+impl FromStr for Selector {
+    type Err = SelectorError;
+
+    /// Reads kubectl's notation (`k8s.io/apimachinery/pkg/labels/selector.go`), without its comparisons of numbers.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        requirements(text).map(str::trim).map(Requirement::parse).collect::<Result<_, _>>().map(Self::All)
+    }
+}
+
+/// Splits at the commas outside parentheses.
+fn requirements(text: &str) -> impl Iterator<Item = &str> {
+    let mut depth = 0_u32;
+    text.split(move |letter| {
+        match letter {
+            '(' => depth += 1,
+            ')' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        letter == ',' && depth == 0
+    })
+}
+
 impl Requirement {
+    fn parse(part: &str) -> Result<Self, SelectorError> {
+        let error = || SelectorError { part: part.to_owned() };
+        let is_word = |word: &str| {
+            !word.is_empty() && word.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_./".contains(letter))
+        };
+        let is_value = |word: &str| word.is_empty() || is_word(word);
+        let one = |value: &str| BTreeSet::from([value.trim().to_owned()]);
+        let (key, test) = if let Some((key, value)) = part.split_once("!=") {
+            (key, Test::NotIn(one(value)))
+        } else if let Some((key, value)) = part.split_once("==").or_else(|| part.split_once('=')) {
+            (key, Test::In(one(value)))
+        } else if let Some((head, list)) = part.strip_suffix(')').and_then(|part| part.split_once('(')) {
+            let values = list.split(',').map(|value| value.trim().to_owned()).collect();
+            let (key, word) = head.trim().rsplit_once(char::is_whitespace).ok_or_else(error)?;
+            match word {
+                "in" => (key, Test::In(values)),
+                "notin" => (key, Test::NotIn(values)),
+                _ => return Err(error()),
+            }
+        } else if let Some(key) = part.strip_prefix('!') {
+            (key, Test::DoesNotExist)
+        } else {
+            (part, Test::Exists)
+        };
+        let key = key.trim();
+        let values_are_words = match &test {
+            Test::In(values) | Test::NotIn(values) => values.iter().all(|value| is_value(value)),
+            Test::Exists | Test::DoesNotExist | Test::Unknown => true,
+        };
+        if is_word(key) && values_are_words { Ok(Self { key: key.to_owned(), test }) } else { Err(error()) }
+    }
+
     fn equals(key: &str, value: &str) -> Self {
         Self { key: key.to_owned(), test: Test::In(BTreeSet::from([value.to_owned()])) }
     }
@@ -150,5 +212,26 @@ mod tests {
             LabelSelectorRequirement { key: "tier".into(), operator: "NotIn".into(), values: Some(vec!["x".into()]) };
         let selector = LabelSelector { match_expressions: Some(vec![absent]), match_labels: None };
         assert!(Selector::from_label_selector(Some(&selector)).matches(&web), "NotIn holds for an absent label");
+    }
+
+    #[test]
+    fn kubectls_notation_is_read() {
+        let web = labels(&[("app", "web"), ("kubevirt.io", "virt-launcher")]);
+        let cases = [
+            ("app=web", true),
+            ("app==web,tier!=db", true),
+            ("kubevirt.io=virt-launcher", true),
+            ("app in (api, web), !tier", true),
+            ("app notin (api,web)", false),
+            ("tier", false),
+            ("app", true),
+            ("app=", false),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(text.parse::<Selector>().map(|selector| selector.matches(&web)), Ok(expected), "{text}");
+        }
+        for bad in ["", "app=web,", "=web", "app in web", "app is (web)", "a b", "app=we b", "x>1"] {
+            assert!(bad.parse::<Selector>().is_err(), "{bad:?}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 //! so that no object of the same name is ever hit in another's stead.
 
 use cluster_model::eviction_reply;
-use cluster_model::identity::{NodeName, PodId};
+use cluster_model::identity::{NodeName, PodId, Uid};
 use cluster_model::marks::{DETACHED_ANNOTATION, DETACHED_HASH, DetachRecord, NodeRun, RUN_ANNOTATION};
 use cluster_model::pod::{DELETION_COST, TEMPLATE_HASH};
 use evacuation::engine::{Command, Reply};
@@ -40,9 +40,10 @@ impl<'a> ClusterActions<'a> {
         }
         match command {
             Command::Cordon { node, resource_version, mark } => self.cordon(node, resource_version, mark).await,
-            Command::Mark { node, mark } => self.mark(node, mark).await,
-            Command::Release { node, uncordon } => self.release(node, *uncordon).await,
+            Command::Mark { node, uid, mark } => self.mark(node, uid, mark).await,
+            Command::Release { node, uid, uncordon } => self.release(node, uid, *uncordon).await,
             Command::Detach { pod, resource_version, record } => self.detach(pod, resource_version, record).await,
+            Command::Look { pod } => self.look(pod).await,
             Command::Reattach { pod, hash } => self.reattach(pod, hash).await,
             Command::ClearRecord { pod, deletion_cost } => self.clear_record(pod, deletion_cost.as_deref()).await,
             Command::Evict { pod, grace_seconds } => self.evict(pod, *grace_seconds).await,
@@ -60,13 +61,14 @@ impl<'a> ClusterActions<'a> {
     }
 
     /// Needs `patch nodes`.
-    async fn mark(&self, node: &NodeName, mark: &NodeRun) -> Reply {
-        self.patch_node(node, &json!({ "metadata": { "annotations": { RUN_ANNOTATION: text_of(mark) } } })).await
+    async fn mark(&self, node: &NodeName, uid: &Uid, mark: &NodeRun) -> Reply {
+        let patch = json!({ "metadata": { "uid": uid, "annotations": { RUN_ANNOTATION: text_of(mark) } } });
+        self.patch_node(node, &patch).await
     }
 
     /// Needs `patch nodes`.
-    async fn release(&self, node: &NodeName, uncordon: bool) -> Reply {
-        let mut patch = json!({ "metadata": { "annotations": { RUN_ANNOTATION: null } } });
+    async fn release(&self, node: &NodeName, uid: &Uid, uncordon: bool) -> Reply {
+        let mut patch = json!({ "metadata": { "uid": uid, "annotations": { RUN_ANNOTATION: null } } });
         if uncordon && let Some(object) = patch.as_object_mut() {
             object.insert("spec".to_owned(), json!({ "unschedulable": null }));
         }
@@ -76,6 +78,17 @@ impl<'a> ClusterActions<'a> {
     /// Needs `patch pods`.
     async fn detach(&self, pod: &PodId, resource_version: &str, record: &DetachRecord) -> Reply {
         self.patch_pod(pod, &detach_patch(pod, resource_version, record), false).await
+    }
+
+    /// Needs `get pods`.
+    async fn look(&self, pod: &PodId) -> Reply {
+        match self.access.call(self.pods(pod).get_opt(&pod.name)).await {
+            Ok(Some(found)) if found.metadata.uid.as_ref() == Some(&pod.uid.0) => {
+                Reply::Seen(Box::new(cluster_model::pod::Pod::from(&found)))
+            }
+            Ok(_) => Reply::Gone,
+            Err(error) => Reply::Unanswered(words(&error)),
+        }
     }
 
     /// Needs `patch pods`.

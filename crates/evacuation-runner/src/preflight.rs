@@ -121,6 +121,7 @@ pub async fn denied_patches(
             at: now,
             deletion_cost: pod.deletion_cost.clone(),
             available_before: 0,
+            serving_before: 0,
         };
         let sample = || (pod.id.clone(), pod.resource_version.clone(), record);
         samples.entry(detachable.replica_set).or_insert_with(sample);

@@ -22,6 +22,8 @@ pub enum Event {
         node: NodeName,
         /// Whether it became schedulable.
         uncordoned: bool,
+        /// Whether it stays unschedulable, because it was so before the run.
+        stays_cordoned: bool,
     },
     /// The run begins to move this node's pods.
     NodeStarted {

@@ -49,6 +49,7 @@ pub(crate) async fn run(
 ) -> Result<ExitStatus, Failure> {
     let request = request::drain_request(args)?;
     let targets = request::targets(args)?;
+    request::pod_selector(args)?;
     if let Some(text) = args.dry_run.deprecation() {
         output.warning(text);
     }
@@ -64,6 +65,7 @@ pub(crate) async fn run(
         output.note("no node matches the selector");
         return Ok(ExitStatus::Done);
     }
+    check_marks(&nodes, &targets)?;
     drain.warn_of_marks(&nodes, &targets);
     let observation = drain.observe(nodes, &targets).await?;
     let mut circumstances = drain.circumstances(&targets, &observation).await?;
@@ -241,7 +243,8 @@ impl Drain<'_> {
                 return Err(failure);
             }
         };
-        let mut engine = Engine::drain(&plan, self.request.clone(), circumstances, self.session.identity.clone());
+        let mut engine = Engine::drain(&plan, self.request.clone(), circumstances, self.session.identity.clone())
+            .with_pod_selector(request::pod_selector(self.args)?);
         let mut record = RunRecord::default();
         let end = {
             let mut narrator = Narrator::new(self.output, self.voice(), self.request.removal);
@@ -372,12 +375,20 @@ impl Drain<'_> {
         if matches!(status, ExitStatus::Stopped | ExitStatus::Interrupted) {
             let names: Vec<_> = targets.iter().map(ToString::to_string).collect();
             let names = names.join(" ");
-            self.output.note("The nodes stay cordoned.");
+            self.output.note("What was cordoned stays cordoned.");
             self.output.note(&format!("  go on:     kubectl safedrain {names}  (with the same flags)"));
             self.output.note(&format!("  give back: kubectl safedrain {names} --undo"));
         }
         status
     }
+}
+
+/// Refuses nodes whose mark this program does not understand: overwriting it would forget how the node was before.
+pub(crate) fn check_marks(nodes: &[Node], targets: &[NodeName]) -> Result<(), DrainError> {
+    for node in nodes.iter().filter(|node| targets.contains(&node.name)) {
+        NodeRun::read(node).map_err(|mark| DrainError::UnknownMark { node: node.name.clone(), mark })?;
+    }
+    Ok(())
 }
 
 fn drift_line(drift: &Drift) -> String {

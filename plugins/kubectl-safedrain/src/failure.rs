@@ -1,5 +1,8 @@
 //! Why a drain does not begin, or ended early, with what to do about it.
 
+use cluster_model::identity::NodeName;
+use cluster_model::marks::UnknownMark;
+use cluster_model::selector::SelectorError;
 use evacuation_runner::access::CallError;
 use evacuation_runner::lease::LeaseError;
 use evacuation_runner::preflight::Right;
@@ -28,12 +31,20 @@ pub(crate) enum DrainError {
     NoRehearsal(&'static str),
     #[error("node {name} does not exist in this cluster; no node was touched")]
     UnknownNode { name: String, similar: Vec<String> },
-    #[error("{} stand in the way; nothing was changed", count(*.refusals, "pod"))]
+    #[error("{} in the way; nothing was changed", if *.refusals == 1 { "1 pod stands".to_owned() } else { format!("{refusals} pods stand") })]
     Refused { refusals: usize, flags: Vec<String> },
     #[error("the cluster has moved since the plan was shown, and nobody said to go on; nothing was changed")]
     Moved,
     #[error("you may not {right}{}, which this needs; nothing was changed", where_words(.namespaces))]
     MayNot { right: Right, namespaces: Vec<String> },
+    #[error("node {node} carries a mark that is not understood; nothing was changed")]
+    UnknownMark {
+        node: NodeName,
+        #[source]
+        mark: UnknownMark,
+    },
+    #[error("--pod-selector cannot be read")]
+    PodSelector(#[source] SelectorError),
     #[error("--field-manager is longer than 128 characters")]
     FieldManager,
     #[error("the lease was lost before anything was changed: {0}")]
@@ -74,7 +85,11 @@ impl Remedies for DrainError {
                 let place = namespaces.first().map(|name| format!(" -n {name}")).unwrap_or_default();
                 vec![Remedy::Command(format!("kubectl auth can-i {right}{place}"))]
             }
-            Self::FieldManager => vec![],
+            Self::UnknownMark { node, .. } => vec![
+                Remedy::Explain("use the version of the plugin that wrote it".to_owned()),
+                Remedy::Command(format!("kubectl annotate node {node} handover/run-")),
+            ],
+            Self::FieldManager | Self::PodSelector(_) => vec![],
             Self::LeaseLostEarly(_) | Self::Lease(LeaseError::Lost { .. } | LeaseError::Foreign { .. }) => {
                 vec![Remedy::Command("kubectl safedrain --status".to_owned())]
             }
@@ -100,13 +115,15 @@ impl DrainError {
             | Self::UnknownShell(_)
             | Self::GracePeriod(_)
             | Self::NoRehearsal(_)
-            | Self::FieldManager => ExitStatus::Usage,
+            | Self::FieldManager
+            | Self::PodSelector(_) => ExitStatus::Usage,
             Self::UnknownNode { .. }
             | Self::Refused { .. }
             | Self::Moved
             | Self::NotSynced
             | Self::NoAnswer { .. }
             | Self::MayNot { .. }
+            | Self::UnknownMark { .. }
             | Self::Lease(LeaseError::Call { .. } | LeaseError::Foreign { .. }) => ExitStatus::Refused,
             Self::LeaseLostEarly(_) | Self::Lease(LeaseError::Held { .. } | LeaseError::Lost { .. }) => {
                 ExitStatus::HeldByAnother

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use cluster_model::disposition::DrainPolicy;
 use cluster_model::identity::NodeName;
+use cluster_model::selector::Selector;
 use evacuation::request::{DrainRequest, Removal, Strategy, SurgeLimit};
 use kubectl_common::entry::Shell;
 
@@ -86,6 +87,12 @@ pub(crate) fn targets(args: &DrainArgs) -> Result<Targets, DrainError> {
         (Some(selector), true) => Ok(Targets::Selected(selector.clone())),
         (None, false) => node_names(args).map(Targets::Named),
     }
+}
+
+/// Reads `--pod-selector`.
+pub(crate) fn pod_selector(args: &DrainArgs) -> Result<Option<Selector>, DrainError> {
+    let read = |text: &String| text.parse().map_err(DrainError::PodSelector);
+    args.pod_selector.as_ref().filter(|text| !text.is_empty()).map(read).transpose()
 }
 
 /// Reads the nodes that were named, each once.

@@ -20,6 +20,7 @@ use serde::Serialize;
 
 use crate::cli::DrainArgs;
 use crate::document::{DocumentEvent, EventLine, Header};
+use crate::drain;
 use crate::failure::{DrainError, call_failed, count};
 use crate::render::{Narrator, Voice};
 use crate::request;
@@ -81,6 +82,7 @@ pub(crate) async fn run(args: &DrainArgs, launch: &Launch, output: &Output) -> R
         output.note("nothing to undo: no node and no pod carries a mark");
         return Ok(finish(args, &session, output, &targets, None, Outcome::Done));
     }
+    drain::check_marks(&nodes, &targets)?;
     let observation = observe::for_drain(access, nodes, &targets, None, false).await.map_err(|error| failed(&error))?;
     let on_targets = observation.cluster.pods().filter(|pod| pod.detached.is_some());
     let detached: Vec<_> = on_targets

@@ -69,7 +69,7 @@ async fn a_budget_that_never_allows_an_eviction_is_refused_before_anything_happe
 
     assert!(run.stderr.contains("never allows an eviction"), "{run}");
     assert!(run.stderr.contains("--disable-eviction"), "{run}");
-    assert_eq!(ns.audit().await.mutating().len(), 0, "{run}");
+    assert!(ns.audit().await.mutating().iter().all(|event| event.resource == "selfsubjectaccessreviews"), "{run}");
 }
 
 #[tokio::test]

@@ -53,3 +53,55 @@ async fn what_cannot_be_handed_over_is_refused_under_strategy_surge() {
     assert!(run.stderr.contains("StatefulSet makes the next pod only when this one is gone"), "{run}");
     assert!(run.stderr.contains("--strategy=auto"), "{run}");
 }
+
+#[tokio::test]
+async fn a_pod_selector_moves_only_what_it_chooses() {
+    let ns = Namespace::fresh(ControlPlane::shared(), "selector").await;
+    let node = ns.node("old").create().await;
+    ns.deployment("web").ready().await;
+    ns.deployment("api").ready().await;
+    ns.pod("bare").on_node(&node).create().await;
+    ns.until("app=bare", "the bare pod is up", |pods: &[Pod]| pods.iter().any(e2e::workload::is_pod_ready)).await;
+    ns.node("new").create().await;
+
+    let run = Plugin::safedrain(&ns).args([&node, "--pod-selector=app=web"]).run().await.expect_code(0);
+
+    assert!(run.stdout.contains("evicting pod") && run.stdout.contains("/web-"), "{run}");
+    let left = ns.pods("").await.into_iter().filter(|pod| pod.spec.as_ref().unwrap().node_name.as_ref() == Some(&node));
+    let mut apps: Vec<_> = left.map(|pod| pod.metadata.labels.unwrap()["app"].clone()).collect();
+    apps.sort();
+    assert_eq!(apps, ["api", "bare"], "{run}");
+    let bad = Plugin::safedrain(&ns).args([&node, "--pod-selector=app in web"]).run().await.expect_code(2);
+    assert!(bad.stderr.contains("not a label requirement"), "{bad}");
+}
+
+#[tokio::test]
+async fn a_right_that_is_missing_is_named_before_anything_happens() {
+    let ns = Namespace::fresh(ControlPlane::shared(), "rights").await;
+    let node = ns.node("old").create().await;
+    ns.deployment("web").ready().await;
+    let user = ns.limited_user();
+    let role = |name: &str, rules: serde_json::Value| {
+        serde_json::json!({ "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+                            "metadata": { "name": format!("{}-{name}", ns.name()) }, "rules": rules })
+    };
+    let bind = |name: &str| {
+        serde_json::json!({ "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
+            "metadata": { "name": format!("{}-{name}", ns.name()) },
+            "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": format!("{}-{name}", ns.name()) },
+            "subjects": [{ "kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": user.name }] })
+    };
+    let everything = serde_json::json!([{ "apiGroups": ["*"], "resources": ["*"], "verbs": ["get", "list", "watch"] }]);
+    ns.create(role("read", everything)).await;
+    ns.create(bind("read")).await;
+
+    let run = Plugin::safedrain(&ns).args([&node]).user(&user).run().await.expect_code(3);
+    assert!(run.stderr.contains("you may not patch nodes"), "{run}");
+
+    ns.create(role("nodes", serde_json::json!([{ "apiGroups": [""], "resources": ["nodes"], "verbs": ["patch"] }])))
+        .await;
+    ns.create(bind("nodes")).await;
+    let run = Plugin::safedrain(&ns).args([&node]).user(&user).run().await.expect_code(3);
+    assert!(run.stderr.contains(&format!("you may not create pods/eviction in {}", ns.name())), "{run}");
+    assert!(run.stderr.contains("kubectl auth can-i create pods/eviction"), "{run}");
+}

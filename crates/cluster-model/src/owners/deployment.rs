@@ -16,8 +16,6 @@ pub struct Deployment {
     pub replicas: i32,
     /// `spec.strategy`.
     pub strategy: Strategy,
-    /// Whether its controller has seen the current spec.
-    pub is_observed: bool,
 }
 
 /// How a Deployment replaces pods.
@@ -45,13 +43,11 @@ impl From<&v1::Deployment> for Deployment {
             let surge = surge.cloned().unwrap_or_else(|| IntOrString::String("25%".to_owned()));
             Strategy::RollingUpdate { max_surge: resolve_surge(&surge, replicas) }
         };
-        let observed = deployment.status.as_ref().and_then(|status| status.observed_generation).unwrap_or(0);
         Self {
             key: ObjectKey::of(&deployment.metadata),
             uid: Uid(deployment.metadata.uid.clone().unwrap_or_default()),
             replicas,
             strategy,
-            is_observed: observed >= deployment.metadata.generation.unwrap_or(0),
         }
     }
 }

@@ -109,6 +109,8 @@ impl TemplateRules {
             .and_then(|anti| anti.required_during_scheduling_ignored_during_execution.as_ref())
             .into_iter()
             .flatten()
+            // Kept away by template hash, a pod is not in the way of its replacement once it has another hash.
+            .filter(|term| !term.match_label_keys.iter().flatten().any(|key| key == TEMPLATE_HASH))
             .map(|term| AntiAffinity {
                 topology_key: term.topology_key.clone(),
                 selector: Selector::from_label_selector(term.label_selector.as_ref()),

@@ -1,6 +1,6 @@
 //! What the engine wants done: one command is one API call.
 
-use cluster_model::identity::{NodeName, PodId};
+use cluster_model::identity::{NodeName, PodId, Uid};
 use cluster_model::marks::{DetachRecord, NodeRun};
 
 /// One call to the API server.
@@ -19,6 +19,8 @@ pub enum Command {
     Mark {
         /// The node.
         node: NodeName,
+        /// Its uid.
+        uid: Uid,
         /// The mark.
         mark: NodeRun,
     },
@@ -26,6 +28,8 @@ pub enum Command {
     Release {
         /// The node.
         node: NodeName,
+        /// Its uid.
+        uid: Uid,
         /// Whether the node becomes schedulable again.
         uncordon: bool,
     },
@@ -37,6 +41,11 @@ pub enum Command {
         resource_version: String,
         /// How to undo it.
         record: DetachRecord,
+    },
+    /// Looks a pod up, after a request about it that nobody answered.
+    Look {
+        /// The pod.
+        pod: PodId,
     },
     /// Gives a pod back to its ReplicaSet, with a deletion cost that makes the ReplicaSet delete the other one.
     Reattach {

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use cluster_model::identity::{PodId, Uid};
+use cluster_model::identity::Uid;
 use cluster_model::pod::Pod;
 use cluster_model::snapshot::ClusterSnapshot;
 
-use super::input::Moment;
+use super::facts::Facts;
 use super::readiness::Readiness;
 use super::step::Detachment;
 use crate::event::Wait;
@@ -22,35 +22,31 @@ pub(super) enum Gate {
     Orphaned,
 }
 
-/// Judges whether everything that `pod` does is done by others too. `outgoing` holds the other pods that are on their
-/// way out, which the view may still show as the ReplicaSet's. Clauses:
+/// Judges whether everything that `pod` does is done by others too. Clauses:
 ///
+/// 0. its ReplicaSet is not about to delete a pod, which could be one that is counted here;
 /// 1. its own replacement is Available, or the workload has all the pods that it wants;
-/// 2. the available pods, detached ones not counted, are as many as before the detach, or as are wanted now;
+/// 2. the available pods, detached ones not counted, are as many as before the detach, or as are wanted now; with the
+///    other detached pods that still serve, as many as served before;
 /// 3. in each Service that the old pod serves, as many of them are ready endpoints, the replacement among them.
-pub(super) fn judge(
-    pod: &Pod,
-    detachment: &Detachment,
-    cluster: &ClusterSnapshot,
-    readiness: &Readiness,
-    outgoing: &BTreeSet<&PodId>,
-    now: Moment,
-) -> Gate {
-    let Some(family) = Family::of(&detachment.record.replica_set_uid, cluster) else { return Gate::Orphaned };
-    let min_ready = family.min_ready_seconds();
-    let available: BTreeSet<&Uid> = cluster
-        .pods_of(&pod.id.namespace)
-        .filter(|other| other.id != pod.id && !outgoing.contains(&other.id))
-        .filter(|other| other.is_active() && family.manages(other))
-        .filter(|other| readiness.is_available(other, min_ready, now))
-        .map(|other| &other.id.uid)
-        .collect();
-    let count = i32::try_from(available.len()).unwrap_or(i32::MAX);
-    let desired = family.desired();
+pub(super) fn judge(pod: &Pod, detachment: &Detachment, facts: &mut Facts<'_>, readiness: &Readiness) -> Gate {
+    let cluster = facts.cluster;
+    let Some(strength) = facts.strength(&detachment.record.replica_set_uid, readiness) else { return Gate::Orphaned };
+    if strength.is_shrinking {
+        return Gate::Shut(Wait::Shrink);
+    }
+    let mut available = strength.available.clone();
+    available.remove(&pod.id.uid);
+    let count = size(&available);
+    let desired = strength.desired;
+    let mut serving = strength.orphans.clone();
+    serving.remove(&pod.id.uid);
+    serving.extend(&available);
     let needed = desired.min(detachment.record.available_before);
+    let needed_serving = desired.min(detachment.record.serving_before);
     if count < desired {
         let Some(replacement) = &detachment.replacement else {
-            return Gate::Shut(Wait::ReplacementCreated { failure: family.own.failure.clone() });
+            return Gate::Shut(Wait::ReplacementCreated { failure: strength.family.own.failure.clone() });
         };
         if !available.contains(&replacement.uid) {
             let reason = cluster.pod(replacement).and_then(|pod| pod.waiting_reason.clone());
@@ -60,22 +56,21 @@ pub(super) fn judge(
     if count < needed {
         return Gate::Shut(Wait::Strength { available: count, needed });
     }
-    for slices in cluster.traffic_of(&pod.id.namespace, &pod.id.uid) {
-        let serving: BTreeSet<&Uid> = cluster
-            .slices()
-            .filter(|slice| slice.key.namespace == slices.service.namespace)
-            .filter(|slice| slice.service.as_ref() == Some(&slices.service.name))
-            .filter(|slice| slice.address_type == slices.address_type)
-            .flat_map(|slice| slice.endpoints.iter().filter(|endpoint| endpoint.ready).map(|endpoint| &endpoint.pod))
-            .filter(|uid| available.contains(uid))
-            .collect();
-        let enough = i32::try_from(serving.len()).unwrap_or(i32::MAX) >= needed;
-        let own = detachment.replacement.as_ref().filter(|replacement| available.contains(&replacement.uid));
-        if !enough || own.is_some_and(|replacement| !serving.contains(&replacement.uid)) {
-            return Gate::Shut(Wait::Endpoint { service: slices.service });
+    if size(&serving) < needed_serving {
+        return Gate::Shut(Wait::Strength { available: size(&serving), needed: needed_serving });
+    }
+    let own = detachment.replacement.as_ref().filter(|replacement| available.contains(&replacement.uid));
+    for (traffic, ready) in facts.traffic_of(pod) {
+        let enough = size(&(ready & &available)) >= needed && size(&(ready & &serving)) >= needed_serving;
+        if !enough || own.is_some_and(|replacement| !ready.contains(&replacement.uid)) {
+            return Gate::Shut(Wait::Endpoint { service: traffic.service.clone() });
         }
     }
     Gate::Serves
+}
+
+fn size(pods: &BTreeSet<&Uid>) -> i32 {
+    i32::try_from(pods.len()).unwrap_or(i32::MAX)
 }
 
 /// Whether the ReplicaSet would take the pod back and keep it: it exists, is the newest of its Deployment with no

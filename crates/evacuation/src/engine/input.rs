@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use cluster_model::eviction_reply::EvictionReply;
+use cluster_model::pod::Pod;
 use jiff::Timestamp;
 
 /// Now, by two clocks. Waits are measured by the one that nobody can set.
@@ -32,10 +33,12 @@ pub enum Input {
 }
 
 /// How a command ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Reply {
     /// The server did it.
     Done,
+    /// What was looked up.
+    Seen(Box<Pod>),
     /// The server refused the eviction, or the deletion, in this way.
     Evicted(EvictionReply),
     /// The object has changed since the view saw it.

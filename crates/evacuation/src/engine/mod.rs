@@ -13,17 +13,22 @@
 //! 5. after an interrupt nothing new begins.
 
 mod command;
+mod eviction;
+mod facts;
 mod gate;
+mod handover;
 mod input;
 mod node;
 mod pods;
 mod readiness;
+mod reattachment;
 mod step;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use cluster_model::identity::{NodeName, PodId};
+use cluster_model::selector::Selector;
 use cluster_model::snapshot::ClusterSnapshot;
 use serde::Serialize;
 
@@ -85,6 +90,13 @@ pub enum Outcome {
     LeaseLost,
 }
 
+/// What the run is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Goal {
+    Drain,
+    Undo,
+}
+
 /// What the engine is at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Posture {
@@ -101,8 +113,11 @@ pub struct Engine {
     identity: RunIdentity,
     nodes: Vec<NodeStep>,
     steps: BTreeMap<PodId, Step>,
+    /// Which pods of the nodes are meant; `None`: all.
+    pod_selector: Option<Selector>,
     /// Pods on the nodes that are none of the run's business.
     left: std::collections::BTreeSet<PodId>,
+    goal: Goal,
     posture: Posture,
     pending: BTreeMap<CommandId, Target>,
     readiness: Readiness,
@@ -121,7 +136,7 @@ impl Engine {
     /// Prepares the run of a plan. The plan must have no refusals.
     pub fn drain(plan: &DrainPlan, request: DrainRequest, circumstances: Circumstances, identity: RunIdentity) -> Self {
         let nodes = plan.nodes.iter().map(|node| NodeStep::new(node.name.clone())).collect();
-        let mut engine = Self::new(nodes, request, circumstances, identity, Posture::Draining);
+        let mut engine = Self::new(nodes, request, circumstances, identity, Goal::Drain);
         for (node, pod) in plan.pods() {
             match pod.action {
                 Action::Handover | Action::Evict | Action::Wait => {
@@ -143,8 +158,7 @@ impl Engine {
         identity: RunIdentity,
     ) -> Self {
         let nodes = nodes.iter().map(|name| NodeStep::new(name.clone())).collect();
-        let posture = Posture::Stopping(Stop::Undo);
-        let mut engine = Self::new(nodes, request, Circumstances::default(), identity, posture);
+        let mut engine = Self::new(nodes, request, Circumstances::default(), identity, Goal::Undo);
         for (pod, node) in detached {
             engine.steps.insert(pod.clone(), Step::new(pod.clone(), node.clone(), Action::Handover));
         }
@@ -156,9 +170,15 @@ impl Engine {
         request: DrainRequest,
         circumstances: Circumstances,
         identity: RunIdentity,
-        posture: Posture,
+        goal: Goal,
     ) -> Self {
+        let posture = match goal {
+            Goal::Drain => Posture::Draining,
+            Goal::Undo => Posture::Stopping(Stop::Undo),
+        };
         Self {
+            pod_selector: None,
+            goal,
             request,
             circumstances,
             identity,
@@ -171,6 +191,13 @@ impl Engine {
             next_command: 0,
             finished: false,
         }
+    }
+
+    /// Limits the drain to the pods that this selector chooses, newcomers included.
+    #[must_use]
+    pub fn with_pod_selector(mut self, selector: Option<Selector>) -> Self {
+        self.pod_selector = selector;
+        self
     }
 
     /// How each pod of the run ended or stands: `None` while it is still on its way.
@@ -229,8 +256,8 @@ impl Engine {
     fn stop(&mut self, why: Stop, turn: &mut Turn) {
         let is_new = match &self.posture {
             Posture::Draining => true,
-            Posture::Stopping(Stop::Timeout { .. } | Stop::Failed { .. }) => why == Stop::Interrupted,
-            Posture::Stopping(_) | Posture::Halted => false,
+            Posture::Stopping(Stop::Timeout { .. } | Stop::Failed { .. } | Stop::Undo) => why == Stop::Interrupted,
+            Posture::Stopping(Stop::Interrupted) | Posture::Halted => false,
         };
         if is_new {
             turn.events.push(Event::Stopping { why: why.clone() });
@@ -242,6 +269,7 @@ impl Engine {
         matches!(self.posture, Posture::Stopping(_))
     }
 
+    /// Whether pods are being given back; an interrupt ends that too.
     fn is_undoing(&self) -> bool {
         self.posture == Posture::Stopping(Stop::Undo)
     }
@@ -283,3 +311,6 @@ impl Engine {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! The nodes of a run: all cordoned first, emptied one after another, marked or released at the end.
 
 use cluster_model::disposition::{self, DaemonSetPresence, Disposition};
-use cluster_model::identity::NodeName;
+use cluster_model::identity::{NodeName, Uid};
 use cluster_model::marks::{self, NodeRun, RunPhase};
 use cluster_model::snapshot::ClusterSnapshot;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::command::Command;
 use super::input::{Moment, Reply};
 use super::step::{State, Step, StepEnd};
-use super::{Engine, Posture, Target, Turn};
+use super::{Engine, Goal, Posture, Target, Turn};
 use crate::event::{Event, Stop};
 use crate::plan::plan_pod;
 
@@ -21,6 +21,7 @@ pub(super) struct NodeStep {
     /// The mark as it was written.
     mark: Option<NodeRun>,
     was_cordoned: bool,
+    uncordons: bool,
     not_before: Duration,
     unanswered: u32,
     stale_version: Option<String>,
@@ -46,6 +47,7 @@ impl NodeStep {
             state: NodeState::Planned,
             mark: None,
             was_cordoned: false,
+            uncordons: false,
             not_before: Duration::ZERO,
             unanswered: 0,
             stale_version: None,
@@ -156,10 +158,19 @@ impl Engine {
         }
     }
 
+    fn uid_of(name: &NodeName, cluster: &ClusterSnapshot) -> Uid {
+        cluster.node(name).map(|node| node.uid.clone()).unwrap_or_default()
+    }
+
     /// The scheduler may bind a pod that it had decided on just before the cordon.
     fn notice_newcomers(&mut self, name: &NodeName, cluster: &ClusterSnapshot, now: Moment, turn: &mut Turn) {
         for pod in cluster.pods_on(name) {
             if self.steps.contains_key(&pod.id) || self.left.contains(&pod.id) {
+                continue;
+            }
+            let is_meant = self.pod_selector.as_ref().is_none_or(|selector| selector.matches(&pod.labels));
+            if !is_meant {
+                self.left.insert(pod.id.clone());
                 continue;
             }
             let presence = DaemonSetPresence::Exists;
@@ -184,8 +195,10 @@ impl Engine {
 
     /// Ends the nodes whose pods are all settled.
     pub(super) fn close_nodes(&mut self, cluster: &ClusterSnapshot, now: Moment, turn: &mut Turn) {
-        if self.is_undoing() {
-            self.release_nodes(cluster, now, turn);
+        if self.goal == Goal::Undo {
+            if self.is_undoing() {
+                self.release_nodes(cluster, now, turn);
+            }
             return;
         }
         let Some(index) = self.nodes.iter().position(NodeStep::is_draining) else { return };
@@ -195,7 +208,7 @@ impl Engine {
         if !steps.clone().all(Step::is_done) {
             return;
         }
-        let clean = steps.all(|step| step.state == State::Done(StepEnd::Gone));
+        let clean = steps.all(|step| matches!(step.state, State::Done(StepEnd::Gone | StepEnd::Left)));
         if !clean {
             self.set_node(index, NodeState::Failed);
             self.stop(Stop::Failed { node: name }, turn);
@@ -209,7 +222,8 @@ impl Engine {
             Some(mark) if cluster.node(&name).is_some() => {
                 let mark = NodeRun { phase: RunPhase::Drained, ..mark.clone() };
                 self.set_node(index, NodeState::Marking);
-                self.send(Target::Node(name.clone()), Command::Mark { node: name, mark }, turn);
+                let uid = Self::uid_of(&name, cluster);
+                self.send(Target::Node(name.clone()), Command::Mark { node: name, uid, mark }, turn);
             }
             _ => {
                 self.set_node(index, NodeState::Done);
@@ -229,16 +243,25 @@ impl Engine {
                 Self::wake_at(turn, step.not_before);
                 continue;
             }
+            let is_kept = |step: &&Step| matches!(step.state, State::Done(StepEnd::GivenUp(_)));
+            if self.steps.values().filter(|step| step.node == name).any(|step| is_kept(&step)) {
+                // The mark stays for as long as something of the run does.
+                self.set_node(index, NodeState::Failed);
+                continue;
+            }
             let Some(node) = cluster.node(&name).filter(|node| node.run.is_some()) else {
                 self.set_node(index, NodeState::Done);
                 continue;
             };
             let uncordon = NodeRun::of(node).is_some_and(|run| run.was_schedulable);
+            let is_cordoned = node.unschedulable;
             if let Some(step) = self.nodes.get_mut(index) {
-                step.was_cordoned = !uncordon;
+                step.was_cordoned = is_cordoned;
+                step.uncordons = uncordon;
                 step.state = NodeState::Releasing;
             }
-            self.send(Target::Node(name.clone()), Command::Release { node: name, uncordon }, turn);
+            let uid = Self::uid_of(&name, cluster);
+            self.send(Target::Node(name.clone()), Command::Release { node: name, uid, uncordon }, turn);
         }
     }
 
@@ -271,7 +294,9 @@ impl Engine {
                 }
                 _ => {
                     node.state = NodeState::Done;
-                    turn.events.push(Event::NodeReleased { node: name.clone(), uncordoned: !node.was_cordoned });
+                    let stays_cordoned = node.was_cordoned && !node.uncordons;
+                    let uncordoned = node.uncordons;
+                    turn.events.push(Event::NodeReleased { node: name.clone(), uncordoned, stays_cordoned });
                 }
             },
             Reply::Gone => node.state = NodeState::Done,
@@ -291,7 +316,9 @@ impl Engine {
                 turn.events.push(Event::RequestRetried { object: format!("node/{name}"), message });
             }
             Reply::Denied(message) => self.node_failed(index, name, message, turn),
-            Reply::Evicted(_) => self.node_failed(index, name, "unexpected answer".to_owned(), turn),
+            Reply::Evicted(_) | Reply::Seen(_) => {
+                self.node_failed(index, name, "unexpected answer".to_owned(), turn);
+            }
         }
     }
 

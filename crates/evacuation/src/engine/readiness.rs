@@ -52,8 +52,10 @@ mod tests {
         cluster.apply(Change::Pod(Box::new(pod.clone())));
         let mut readiness = Readiness::default();
         // The operator's clock is four minutes ahead, so the pod seems to have been Ready for long.
-        let moment =
-            |elapsed| Moment { wall: fixtures::at(240 + elapsed), elapsed: Duration::from_secs(elapsed as u64) };
+        let moment = |elapsed: u32| Moment {
+            wall: fixtures::at(240 + i64::from(elapsed)),
+            elapsed: Duration::from_secs(elapsed.into()),
+        };
         readiness.observe(&cluster, moment(1));
         readiness.observe(&cluster, moment(5));
         assert!(readiness.is_available(&pod, 0, moment(5)));

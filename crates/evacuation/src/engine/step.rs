@@ -4,6 +4,8 @@
 //! |---|---|
 //! | Planned | it may be detached or evicted: a surge slot, no rollout, room in the budget |
 //! | Detaching | the patch is answered |
+//! | Unsure | a pause is over: nobody knows whether the patch was done, so its surge slot stays taken |
+//! | Looking | the pod was looked up |
 //! | Detached | the replacement serves, the endpoint has settled and the budget opens; or it is attached again |
 //! | Evicting | the eviction is answered |
 //! | Leaving | the pod is gone |
@@ -12,6 +14,8 @@
 //! | Clearing | the patch is answered |
 //! | Done | never |
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_model::identity::{NodeName, PodId, Uid};
@@ -52,6 +56,8 @@ pub(super) struct Step {
 pub(super) enum State {
     Planned,
     Detaching,
+    Unsure,
+    Looking,
     Detached,
     Evicting,
     Leaving,
@@ -68,7 +74,7 @@ pub(super) struct Detachment {
     /// When this run detached it or found it detached.
     pub(super) since: Duration,
     /// The ReplicaSet's pods that existed before: none of them is the replacement.
-    pub(super) known: std::collections::BTreeSet<Uid>,
+    pub(super) known: Arc<BTreeSet<Uid>>,
     pub(super) replacement: Option<PodId>,
     /// Since when everything but the budget has allowed the eviction.
     pub(super) serves_since: Option<Duration>,
@@ -82,6 +88,8 @@ pub(super) struct Detachment {
 pub enum StepEnd {
     /// The pod is gone.
     Gone,
+    /// It has been terminating for longer than `--skip-wait-for-delete-timeout`, and is left behind.
+    Left,
     /// It is terminating; the run did not stay to see the end.
     Terminating,
     /// Nothing was done to it.
@@ -116,7 +124,7 @@ impl Step {
 
     /// Whether a command of this step has been sent and not answered.
     pub(super) fn is_in_flight(&self) -> bool {
-        matches!(self.state, State::Detaching | State::Evicting | State::Reattaching | State::Clearing)
+        matches!(self.state, State::Detaching | State::Looking | State::Evicting | State::Reattaching | State::Clearing)
     }
 
     /// The pause after so many unanswered requests in a row: 0.5 s doubled up to 15 s.

@@ -138,7 +138,8 @@ fn plan_move(
             plan.action = Action::Evict;
             plan.method = if request.removal == Removal::Delete { Method::Delete } else { Method::Evict };
             plan.reason = obstacle.map(|obstacle| obstacle.to_string());
-            plan.expected_gap_seconds = if pod.is_ready() { startup } else { Some(0) };
+            // Server time stamps are whole seconds: no start-up is so fast that a Ready pod leaves no gap.
+            plan.expected_gap_seconds = if pod.is_ready() { startup.map(|seconds| seconds.max(1)) } else { Some(0) };
             plan.estimate = Some(Estimate { low: 0, high: grace });
         }
     }
@@ -163,7 +164,7 @@ fn dead_end(pod: &Pod, plan: &PodPlan, cluster: &ClusterSnapshot) -> Option<(Ref
         Room::ManyBudgets(budgets) => {
             let names: Vec<_> = budgets.iter().map(|budget| budget.name.as_str()).collect();
             let message = format!(
-                "{} PodDisruptionBudgets select it ({}), and Kubernetes evicts no such pod",
+                "is selected by {} PodDisruptionBudgets ({}), and Kubernetes evicts no such pod",
                 names.len(),
                 names.join(", ")
             );
@@ -172,7 +173,10 @@ fn dead_end(pod: &Pod, plan: &PodPlan, cluster: &ClusterSnapshot) -> Option<(Ref
         Room::Closed(block) => {
             let budget = cluster.budget(&block.budget)?;
             if let Some(failure) = &budget.sync_failure {
-                let message = format!("PodDisruptionBudget {} cannot be computed: {failure}", block.budget.name);
+                let message = format!(
+                    "is held by PodDisruptionBudget {}, which cannot be computed: {failure}",
+                    block.budget.name
+                );
                 return Some((RefusalKind::BudgetNeverAllows, message));
             }
             let never =
@@ -180,7 +184,7 @@ fn dead_end(pod: &Pod, plan: &PodPlan, cluster: &ClusterSnapshot) -> Option<(Ref
             // A handover brings a healthy pod more than the budget expects, which is what opens it.
             (never && plan.action == Action::Evict).then(|| {
                 let message = format!(
-                    "PodDisruptionBudget {} needs {} healthy pods of {}: it never allows an eviction",
+                    "is held by PodDisruptionBudget {}, which needs {} healthy pods of {} and so never allows an eviction",
                     block.budget.name, budget.desired_healthy, budget.expected_pods
                 );
                 (RefusalKind::BudgetNeverAllows, message)

@@ -198,7 +198,11 @@ pub enum Verdict {
 impl DrainPlan {
     /// Sums the plan up.
     pub fn verdict(&self) -> Verdict {
-        let gaps = || self.pods().any(|(_, pod)| pod.action == Action::Evict && pod.expected_gap_seconds != Some(0));
+        let is_gap = |pod: &PodPlan| pod.action == Action::Evict && pod.expected_gap_seconds != Some(0);
+        let gaps = || {
+            self.pods().any(|(_, pod)| is_gap(pod))
+                || self.services.iter().any(|service| service.ready_worst < service.ready_now)
+        };
         match (self.refusals.is_empty(), gaps()) {
             (false, _) => Verdict::Refused,
             (true, true) => Verdict::ReadyWithGaps,

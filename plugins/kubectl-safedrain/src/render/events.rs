@@ -46,9 +46,12 @@ impl<'a> Narrator<'a> {
         match event {
             Event::NodeCordoned { node, already: false } => self.result(&format!("node/{node} cordoned")),
             Event::NodeCordoned { node, already: true } => self.result(&format!("node/{node} already cordoned")),
-            Event::NodeReleased { node, uncordoned: true } => self.result(&format!("node/{node} uncordoned")),
-            Event::NodeReleased { node, uncordoned: false } => {
+            Event::NodeReleased { node, uncordoned: true, .. } => self.result(&format!("node/{node} uncordoned")),
+            Event::NodeReleased { node, stays_cordoned: true, .. } => {
                 self.result(&format!("node/{node} released, and left cordoned as it was before"));
+            }
+            Event::NodeReleased { node, .. } => {
+                self.result(&format!("node/{node} released; somebody had uncordoned it"));
             }
             Event::NodeStarted { .. } => {}
             Event::NodeDrained { node } => self.result(&format!("node/{node} drained")),

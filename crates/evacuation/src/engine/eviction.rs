@@ -1,0 +1,132 @@
+//! Evictions: one at a time under a budget, sent when the watch says that it has room, and what each refusal means.
+
+use std::time::Duration;
+
+use cluster_model::budget::Room;
+use cluster_model::eviction_reply::EvictionReply;
+use cluster_model::pod::Pod;
+use cluster_model::snapshot::ClusterSnapshot;
+
+use super::command::Command;
+use super::facts::Facts;
+use super::input::{Moment, Reply};
+use super::step::{State, Step};
+use super::{Engine, Target, Turn};
+use crate::event::{Event, Wait};
+use crate::request::Removal;
+
+/// How long a refused eviction waits if no watch tells that its budget changed.
+const BUDGET_RETRY: Duration = Duration::from_secs(5);
+/// How long after a refusal that the watch will explain in a moment.
+const SHORT_RETRY: Duration = Duration::from_millis(125);
+
+impl Engine {
+    /// Sends the eviction if the budget has room and no other eviction under it is unanswered.
+    pub(super) fn evict(&mut self, step: &mut Step, pod: &Pod, facts: &mut Facts<'_>, turn: &mut Turn) {
+        if !self.has_room_in_flight() {
+            return;
+        }
+        let grace_seconds = self.request.grace_seconds;
+        let id = pod.id.clone();
+        let command = match self.request.removal {
+            Removal::Delete => Command::Delete { pod: id.clone(), grace_seconds },
+            Removal::Evict => {
+                match facts.cluster.room_for(pod) {
+                    Room::Open => {}
+                    Room::Closed(block) => {
+                        let (healthy, needed) = (block.current_healthy, block.desired_healthy);
+                        return Self::wait(step, Wait::Budget { budget: block.budget, healthy, needed }, turn);
+                    }
+                    Room::ManyBudgets(budgets) => {
+                        return Self::impossible(
+                            step,
+                            format!("{} PodDisruptionBudgets select it", budgets.len()),
+                            turn,
+                        );
+                    }
+                }
+                if !facts.claim_budgets(pod) {
+                    return;
+                }
+                Command::Evict { pod: id.clone(), grace_seconds }
+            }
+        };
+        turn.events.push(Event::EvictionRequested { pod: id.clone() });
+        facts.evicted(pod);
+        step.state = State::Evicting;
+        self.send(Target::Pod(id), command, turn);
+    }
+
+    pub(super) fn evict_replied(
+        step: &mut Step,
+        reply: Reply,
+        cluster: &ClusterSnapshot,
+        now: Moment,
+        turn: &mut Turn,
+    ) {
+        let again = if step.detachment.is_some() { State::Detached } else { State::Planned };
+        match reply {
+            Reply::Done => {
+                turn.events.push(Event::EvictionAccepted { pod: step.pod.clone() });
+                step.state = State::Leaving;
+            }
+            Reply::Gone | Reply::Evicted(EvictionReply::Gone | EvictionReply::AnotherPod) => {
+                step.state = State::Leaving;
+            }
+            Reply::Evicted(reply) => {
+                step.state = again;
+                Self::refused(step, reply, cluster, now, turn);
+            }
+            Reply::Conflict | Reply::Seen(_) => {
+                step.state = again;
+                step.not_before = now.elapsed + SHORT_RETRY;
+            }
+            Reply::Denied(message) => {
+                step.state = again;
+                Self::impossible(step, format!("its eviction is refused: {message}"), turn);
+            }
+            Reply::Unanswered(message) => {
+                step.state = again;
+                Self::retry(step, message, now, turn);
+            }
+        }
+    }
+
+    fn refused(step: &mut Step, reply: EvictionReply, cluster: &ClusterSnapshot, now: Moment, turn: &mut Turn) {
+        let pause = match &reply {
+            EvictionReply::BudgetBlocked { .. } => {
+                // The watch usually shows the closed budget by now, and its opening wakes the engine at once.
+                let is_shut = cluster.pod(&step.pod).is_some_and(|pod| cluster.room_for(pod) != Room::Open);
+                step.refusals = if is_shut { 0 } else { step.refusals + 1 };
+                let pause = SHORT_RETRY.saturating_mul(1 << step.refusals.min(6)).min(BUDGET_RETRY);
+                if is_shut { Duration::ZERO } else { pause }
+            }
+            EvictionReply::BudgetProcessing { retry_after } | EvictionReply::Throttled { retry_after } => {
+                Duration::from_secs(*retry_after)
+            }
+            EvictionReply::WebhookDenied { .. } | EvictionReply::NamespaceTerminating => BUDGET_RETRY,
+            EvictionReply::ManyBudgets => {
+                return Self::impossible(step, "several PodDisruptionBudgets select it".to_owned(), turn);
+            }
+            EvictionReply::Forbidden { message } => {
+                return Self::impossible(step, format!("its eviction is forbidden: {message}"), turn);
+            }
+            EvictionReply::Unexpected { code, message } => {
+                return Self::impossible(step, format!("its eviction was answered with {code}: {message}"), turn);
+            }
+            EvictionReply::Gone | EvictionReply::AnotherPod => Duration::ZERO,
+        };
+        turn.events.push(Event::EvictionDeferred { pod: step.pod.clone(), reply });
+        step.not_before = now.elapsed + pause;
+    }
+
+    /// No eviction will ever pass: a detached pod goes back to its ReplicaSet, any other stays what it was.
+    fn impossible(step: &mut Step, reason: String, turn: &mut Turn) {
+        if step.detachment.is_some() {
+            step.failure = Some(reason);
+            step.state = State::Detached;
+        } else {
+            Self::give_up(step, reason, turn);
+        }
+    }
+}

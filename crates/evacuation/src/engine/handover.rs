@@ -1,0 +1,228 @@
+//! The handover of one pod: out of its ReplicaSet, beside its replacement, and away when that serves.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cluster_model::identity::PodId;
+use cluster_model::marks::{self, DetachRecord};
+use cluster_model::pod::Pod;
+
+use super::command::Command;
+use super::facts::Facts;
+use super::gate::{self, Gate};
+use super::input::{Moment, Reply};
+use super::step::{Detachment, State, Step, StepEnd};
+use super::{Engine, Goal, Target, Turn};
+use crate::event::{Event, Wait};
+use crate::surge::detach::{self, Obstacle};
+
+/// How long the budget may keep a served pod once the run is stopping, before the pod is attached again.
+const BUDGET_PATIENCE: Duration = Duration::from_secs(10);
+
+impl Engine {
+    /// Detaches a pod if its workload has a surge slot free.
+    pub(super) fn begin_handover<'a>(&mut self, step: &mut Step, pod: &'a Pod, facts: &mut Facts<'a>, turn: &mut Turn) {
+        let replica_set = pod.controller.as_ref().map(|controller| controller.uid.clone());
+        let strength = replica_set.and_then(|uid| facts.strength(&uid, &self.readiness).cloned());
+        let limit = strength.as_ref().and_then(|strength| {
+            let limit = self.request.surge_limit(strength.max_surge?, strength.desired);
+            (strength.surged >= limit).then_some(limit)
+        });
+        // A limit of 0 is an obstacle of its own, which the rules below name.
+        if let Some(limit) = limit.filter(|limit| *limit > 0) {
+            return Self::wait(step, Wait::SurgeSlot { limit }, turn);
+        }
+        let detachable = match detach::judge(pod, facts.cluster, &self.circumstances) {
+            Ok(detachable) => detachable,
+            Err(Obstacle::Rollout) => return Self::wait(step, Wait::Rollout, turn),
+            // What does not serve needs no replacement first.
+            Err(Obstacle::NotReady) => return self.evict(step, pod, facts, turn),
+            Err(obstacle) => {
+                return Self::give_up(step, format!("it cannot be handed over any more: {obstacle}"), turn);
+            }
+        };
+        let Some(strength) = strength else { return };
+        let own = strength.family.own;
+        let record = DetachRecord {
+            v: marks::VERSION,
+            replica_set: own.key.name.clone(),
+            replica_set_uid: own.uid.clone(),
+            hash: detachable.hash,
+            run: self.identity.run.clone(),
+            node: step.node.clone(),
+            at: facts.now.wall,
+            deletion_cost: pod.deletion_cost.clone(),
+            // A pod that is Ready for less than minReadySeconds counts: too high a bar only means a longer wait.
+            available_before: strength.ready,
+            serving_before: strength.ready + i32::try_from(strength.orphans.len()).unwrap_or(0),
+        };
+        facts.detached(&own.uid, pod);
+        step.detachment = Some(Detachment::new(record.clone(), facts.now.elapsed, strength.known));
+        step.stale_version = Some(pod.resource_version.clone());
+        step.state = State::Detaching;
+        let resource_version = pod.resource_version.clone();
+        let command = Command::Detach { pod: pod.id.clone(), resource_version, record };
+        self.send(Target::Pod(pod.id.clone()), command, turn);
+    }
+
+    /// Evicts a detached pod once it is not needed, or gives it back when that takes too long or the run is stopping.
+    pub(super) fn advance_detached(&mut self, step: &mut Step, pod: &Pod, facts: &mut Facts<'_>, turn: &mut Turn) {
+        let Some(mut detachment) = step.detachment.clone() else { return };
+        let now = facts.now.elapsed;
+        if step.failure.is_some() {
+            return self.reattach(step, facts.cluster, turn);
+        }
+        if self.goal == Goal::Undo {
+            if !self.is_undoing() {
+                step.state = State::Done(StepEnd::NotStarted);
+                return;
+            }
+            if gate::can_reattach(&detachment, facts.cluster).is_ok() {
+                step.failure = Some("the handover was undone".to_owned());
+                return self.reattach(step, facts.cluster, turn);
+            }
+        }
+        match gate::judge(pod, &detachment, facts, &self.readiness) {
+            Gate::Orphaned => self.evict(step, pod, facts, turn),
+            Gate::Shut(wait) => {
+                detachment.serves_since = None;
+                let deadline = detachment.since + self.request.replacement_timeout;
+                step.detachment = Some(detachment);
+                if self.is_stopping() || now >= deadline {
+                    let why = if self.is_stopping() { "the run was stopped" } else { "its replacement took too long" };
+                    step.failure = Some(format!("{why}: it was waiting for {wait}"));
+                    return self.reattach(step, facts.cluster, turn);
+                }
+                Self::wake_at(turn, deadline);
+                Self::wait(step, wait, turn);
+            }
+            Gate::Serves => {
+                let since = *detachment.serves_since.get_or_insert_with(|| {
+                    let replacement = detachment.replacement.clone();
+                    let node = replacement.as_ref().and_then(|id| facts.cluster.pod(id)?.node.clone());
+                    turn.events.push(Event::ReplacementServes { pod: pod.id.clone(), replacement, node });
+                    now
+                });
+                if self.is_stopping() {
+                    detachment.stopping_since.get_or_insert(now);
+                }
+                let patience = detachment.stopping_since.map(|since| since + self.request.settle + BUDGET_PATIENCE);
+                step.replacement.clone_from(&detachment.replacement);
+                step.detachment = Some(detachment);
+                if patience.is_some_and(|end| now >= end) {
+                    step.failure = Some("the run was stopped, and no budget let it go in time".to_owned());
+                    return self.reattach(step, facts.cluster, turn);
+                }
+                let serves_traffic = facts.traffic_of(pod).next().is_some();
+                if serves_traffic && now < since + self.request.settle {
+                    Self::wake_at(turn, since + self.request.settle);
+                    return Self::wait(step, Wait::Settle, turn);
+                }
+                self.evict(step, pod, facts, turn);
+            }
+        }
+    }
+
+    pub(super) fn detach_replied(step: &mut Step, reply: Reply, now: Moment, turn: &mut Turn) {
+        match reply {
+            Reply::Done => {
+                turn.events.push(Event::PodDetached { pod: step.pod.clone(), resumed: false });
+                step.state = State::Detached;
+            }
+            // The view shows the newer version soon, and with it whether this very patch was done after all.
+            Reply::Conflict | Reply::Evicted(_) | Reply::Seen(_) => step.state = State::Planned,
+            Reply::Gone => step.state = State::Leaving,
+            Reply::Denied(message) => {
+                Self::give_up(step, format!("the server refuses to detach it: {message}"), turn);
+            }
+            Reply::Unanswered(message) => {
+                step.state = State::Unsure;
+                Self::retry(step, message, now, turn);
+            }
+        }
+    }
+
+    /// Asks the server, not the view, whether an unanswered detach was done: the view may lag.
+    pub(super) fn look(&mut self, step: &mut Step, turn: &mut Turn) {
+        if self.has_room_in_flight() {
+            step.state = State::Looking;
+            self.send(Target::Pod(step.pod.clone()), Command::Look { pod: step.pod.clone() }, turn);
+        }
+    }
+
+    pub(super) fn look_replied(step: &mut Step, reply: Reply, now: Moment, turn: &mut Turn) {
+        match reply {
+            Reply::Seen(pod) if pod.has_detached_label() => {
+                turn.events.push(Event::PodDetached { pod: step.pod.clone(), resumed: false });
+                step.state = State::Detached;
+            }
+            // Not done, and by its guard it never will be once the pod has changed. The version that it was sent for
+            // is decided on again, a later one when the view has it.
+            Reply::Seen(pod) => {
+                if step.stale_version.as_ref() == Some(&pod.resource_version) {
+                    step.stale_version = None;
+                }
+                step.state = State::Planned;
+            }
+            Reply::Gone => step.state = State::Leaving,
+            Reply::Unanswered(message) | Reply::Denied(message) => {
+                step.state = State::Unsure;
+                Self::retry(step, message, now, turn);
+            }
+            Reply::Done | Reply::Conflict | Reply::Evicted(_) => step.state = State::Unsure,
+        }
+    }
+
+    /// Gives each detached pod a replacement of its own: a pod of the same Deployment that was not there before.
+    /// Steps detached last know the most pods, so they choose first; whoever knows fewer can take any of the rest.
+    pub(super) fn assign_replacements(&mut self, facts: &mut Facts<'_>, turn: &mut Turn) {
+        let is_waiting = |step: &&Step| matches!(step.state, State::Detached | State::Evicting);
+        let mut waiting: Vec<_> = self
+            .steps
+            .values()
+            .filter(is_waiting)
+            .filter_map(|step| Some((step.detachment.as_ref()?.known.len(), step.pod.clone())))
+            .collect();
+        waiting.sort_by(|one, other| other.0.cmp(&one.0).then_with(|| one.1.cmp(&other.1)));
+        let mut taken: BTreeSet<PodId> = BTreeSet::new();
+        // Whoever has one that still counts keeps it.
+        for (_, id) in &waiting {
+            let Some(detachment) = self.steps.get_mut(id).and_then(|step| step.detachment.as_mut()) else { continue };
+            let Some(own) = &detachment.replacement else { continue };
+            if facts.cluster.pod(own).is_some_and(Pod::is_active) {
+                taken.insert(own.clone());
+            } else {
+                detachment.replacement = None;
+            }
+        }
+        for (_, id) in waiting {
+            let Some(detachment) = self.steps.get_mut(&id).and_then(|step| step.detachment.as_mut()) else { continue };
+            if detachment.replacement.is_some() {
+                continue;
+            }
+            let replica_set = detachment.record.replica_set_uid.clone();
+            let Some(strength) = facts.strength(&replica_set, &self.readiness) else { continue };
+            let lands_elsewhere =
+                |pod: &Pod| pod.node.as_ref().is_none_or(|node| !self.circumstances.leaving.contains(node));
+            let is_new = |pod: &Pod| !taken.contains(&pod.id) && !detachment.known.contains(&pod.id.uid);
+            let found = strength.candidates.iter().find(|pod| is_new(pod) && lands_elsewhere(pod));
+            if let Some(pod) = found {
+                taken.insert(pod.id.clone());
+                detachment.replacement = Some(pod.id.clone());
+                let (replacement, node) = (pod.id.clone(), pod.node.clone());
+                turn.events.push(Event::ReplacementSeen { pod: id, replacement, node });
+            }
+        }
+    }
+}
+
+impl Detachment {
+    pub(super) fn new(
+        record: DetachRecord,
+        since: Duration,
+        known: Arc<BTreeSet<cluster_model::identity::Uid>>,
+    ) -> Self {
+        Self { record, since, known, replacement: None, serves_since: None, stopping_since: None }
+    }
+}
