@@ -220,3 +220,206 @@ fn crowded_topology(
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use cluster_model::claim::Claim;
+    use cluster_model::fixtures;
+    use cluster_model::identity::ControllerRef;
+    use cluster_model::owners::{AntiAffinity, Controller, Deployment, TemplateRules};
+    use cluster_model::selector::Selector;
+    use cluster_model::service::PodChooser;
+    use cluster_model::snapshot::Change;
+
+    use super::*;
+
+    /// One replica of `web` on `old`, a free node `new`, and whatever a case changes.
+    struct Case {
+        set: ReplicaSet,
+        deployment: Deployment,
+        pod: fixtures::PodBuilder,
+        more: Vec<Change>,
+        circumstances: Circumstances,
+    }
+
+    /// What a case changes in the movable one.
+    type Twist = Box<dyn Fn(&mut Case)>;
+
+    impl Case {
+        fn movable() -> Self {
+            let set = fixtures::replica_set("shop", "web", 1);
+            let pod = fixtures::pod("shop", "web-a").of(&set).on("old").ready();
+            let circumstances =
+                Circumstances { leaving: BTreeSet::from([NodeName::from("old")]), ..Circumstances::default() };
+            let deployment = fixtures::deployment("shop", "web", 1);
+            Self { set, deployment, pod, more: Vec::new(), circumstances }
+        }
+
+        fn judge(self) -> Result<Detachable, Obstacle> {
+            let pod = self.pod.build();
+            let mut cluster = ClusterSnapshot::default();
+            let nodes = ["old", "new"].map(|name| Change::Node(Box::new(fixtures::node(name))));
+            let own = [
+                Change::ReplicaSet(Box::new(self.set)),
+                Change::Deployment(self.deployment),
+                Change::Pod(Box::new(pod.clone())),
+            ];
+            for change in nodes.into_iter().chain(own).chain(self.more) {
+                cluster.apply(change);
+            }
+            judge(&pod, &cluster, &self.circumstances)
+        }
+    }
+
+    fn keep_apart(topology_key: &str) -> TemplateRules {
+        let set = fixtures::replica_set("shop", "web", 1);
+        let selector = fixtures::selector(&[("app", "web")]);
+        TemplateRules {
+            anti_affinity: vec![AntiAffinity { topology_key: topology_key.into(), selector }],
+            ..set.template
+        }
+    }
+
+    fn chooser(kind: &'static str, pairs: &[(&str, &str)]) -> Change {
+        let selectors = vec![fixtures::selector(pairs)];
+        Change::Chooser(PodChooser { kind, key: ObjectKey::new("shop", "x"), selectors })
+    }
+
+    #[test]
+    fn a_plain_deployment_is_detached_with_its_own_surge() {
+        let expected = Detachable { replica_set: Uid::from("uid-web-1"), hash: "h1".into(), max_surge: 1 };
+        assert_eq!(Case::movable().judge(), Ok(expected));
+    }
+
+    #[test]
+    fn what_changes_nothing_for_the_pod_is_no_obstacle() {
+        let cases: Vec<(&str, Twist)> = vec![
+            ("a Service by its app", Box::new(|case| case.more.push(chooser("Service", &[("app", "web")])))),
+            ("a Service of others", Box::new(|case| case.more.push(chooser("Service", &[("app", "db")])))),
+            (
+                "a shared volume",
+                Box::new(|case| {
+                    case.pod = case.pod.claim("data");
+                    let key = ObjectKey::new("shop", "data");
+                    case.more.push(Change::Claim(Claim { key, access_modes: vec!["ReadWriteMany".into()] }));
+                }),
+            ),
+            (
+                "kept apart by host, with a free host",
+                Box::new(|case| case.set.template = keep_apart("kubernetes.io/hostname")),
+            ),
+            (
+                "an older ReplicaSet without pods",
+                Box::new(|case| {
+                    let uid = Uid::from("older");
+                    let older = ReplicaSet { uid, replicas: 0, current_replicas: 0, revision: 0, ..case.set.clone() };
+                    case.more.push(Change::ReplicaSet(Box::new(older)));
+                }),
+            ),
+        ];
+        for (name, change) in cases {
+            let mut case = Case::movable();
+            change(&mut case);
+            assert!(case.judge().is_ok(), "{name}");
+        }
+    }
+
+    #[test]
+    fn each_obstacle_is_found_by_the_one_fact_that_makes_it() {
+        let key = |name| ObjectKey::new("shop", name);
+        let hash = [(TEMPLATE_HASH, "h1")];
+        let cases: Vec<(Obstacle, Twist)> = vec![
+            (
+                Obstacle::Owner(OwnerKind::StatefulSet),
+                Box::new(|case| case.pod = case.pod.managed_by("apps/v1", "StatefulSet", "web-1")),
+            ),
+            (Obstacle::OwnerMissing, Box::new(|case| case.set.uid = Uid::from("another"))),
+            (Obstacle::OwnerMissing, Box::new(|case| case.set.is_terminating = true)),
+            (Obstacle::OwnerMissing, Box::new(|case| case.deployment.uid = Uid::from("another"))),
+            (Obstacle::NoPrivateKey, Box::new(|case| case.set.selector = fixtures::selector(&[("app", "web")]))),
+            (Obstacle::NoPrivateKey, Box::new(|case| case.set.controller = None)),
+            (Obstacle::Recreate, Box::new(|case| case.deployment.strategy = Strategy::Recreate)),
+            (Obstacle::NoSurge, Box::new(|case| case.deployment.strategy = Strategy::RollingUpdate { max_surge: 0 })),
+            (Obstacle::Chooser("Service", key("x")), Box::new(move |case| case.more.push(chooser("Service", &hash)))),
+            (
+                Obstacle::Chooser("NetworkPolicy", key("x")),
+                Box::new(move |case| case.more.push(chooser("NetworkPolicy", &hash))),
+            ),
+            (
+                Obstacle::Chooser("PodDisruptionBudget", key("web")),
+                Box::new(move |case| {
+                    let budget = fixtures::budget("shop", "web", 0);
+                    case.more.push(Change::Budget(cluster_model::budget::Budget {
+                        selector: fixtures::selector(&hash),
+                        ..budget
+                    }));
+                }),
+            ),
+            (
+                Obstacle::Adopter("ReplicaSet", key("loner")),
+                Box::new(move |case| {
+                    let selector = fixtures::selector(&[("app", "web")]);
+                    let (uid, key, controller) = (Uid::from("loner"), ObjectKey::new("shop", "loner"), None);
+                    let loner =
+                        ReplicaSet { uid, key, controller, selector, ..fixtures::replica_set("shop", "web", 1) };
+                    case.more.push(Change::ReplicaSet(Box::new(loner)));
+                }),
+            ),
+            (
+                Obstacle::Adopter("StatefulSet", key("x")),
+                Box::new(|case| {
+                    let (uid, selector) = (Uid::from("x"), Selector::All(Vec::new()));
+                    let controller =
+                        Controller { kind: "StatefulSet", key: ObjectKey::new("shop", "x"), uid, selector };
+                    case.more.push(Change::Controller(controller));
+                }),
+            ),
+            (Obstacle::ExclusiveVolume(key("data")), Box::new(|case| case.pod = case.pod.claim("data"))),
+            (Obstacle::SpreadByHash, Box::new(|case| case.set.template.spreads_by_template_hash = true)),
+            (Obstacle::NoFreeDomain("zone".into()), Box::new(|case| case.set.template = keep_apart("zone"))),
+            (
+                Obstacle::NoFreeDomain("kubernetes.io/hostname".into()),
+                Box::new(|case| {
+                    case.set.template = keep_apart("kubernetes.io/hostname");
+                    case.circumstances.leaving.insert(NodeName::from("new"));
+                }),
+            ),
+            (
+                Obstacle::MayNotPatch,
+                Box::new(|case| case.circumstances.may_not_patch = BTreeSet::from(["shop".to_owned()])),
+            ),
+            (
+                Obstacle::PatchDenied("policy".into()),
+                Box::new(|case| {
+                    case.circumstances.patch_denied.insert(Uid::from("uid-web-1"), "policy".into());
+                }),
+            ),
+            (Obstacle::NotReady, Box::new(|case| case.pod = fixtures::pod("shop", "web-a").of(&case.set).on("old"))),
+            (Obstacle::Rollout, Box::new(|case| case.set.desired_replicas = Some(2))),
+            (
+                Obstacle::Rollout,
+                Box::new(|case| {
+                    let newer = ReplicaSet { uid: Uid::from("newer"), revision: 2, ..case.set.clone() };
+                    case.more.push(Change::ReplicaSet(Box::new(newer)));
+                }),
+            ),
+        ];
+        for (obstacle, change) in cases {
+            let mut case = Case::movable();
+            change(&mut case);
+            assert_eq!(case.judge(), Err(obstacle));
+        }
+    }
+
+    #[test]
+    fn an_argo_rollout_is_no_deployment() {
+        let mut case = Case::movable();
+        case.set.controller = Some(ControllerRef {
+            api_version: "argoproj.io/v1alpha1".into(),
+            kind: "Rollout".into(),
+            name: "web".into(),
+            uid: Uid::from("rollout"),
+        });
+        assert_eq!(case.judge(), Err(Obstacle::OwnerMissing));
+    }
+}
