@@ -117,6 +117,11 @@ impl<'a> Facts<'a> {
         self.strengths.get_mut(replica_set)?.as_mut()
     }
 
+    /// The same, if it was asked for in this turn before.
+    pub(super) fn measured(&self, replica_set: &Uid) -> Option<&Strength<'a>> {
+        self.strengths.get(replica_set)?.as_ref()
+    }
+
     fn measure(&self, replica_set: &Uid, readiness: &Readiness) -> Option<Strength<'a>> {
         let cluster = self.cluster;
         let family = Family::of(replica_set, cluster)?;

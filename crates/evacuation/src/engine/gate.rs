@@ -1,7 +1,5 @@
 //! Whether a detached pod may go: its workload must be as strong without it as it was with it.
 
-use std::collections::BTreeSet;
-
 use cluster_model::identity::Uid;
 use cluster_model::pod::Pod;
 use cluster_model::snapshot::ClusterSnapshot;
@@ -31,24 +29,24 @@ pub(super) enum Gate {
 /// 3. in each Service that the old pod serves, as many of them are ready endpoints, the replacement among them.
 pub(super) fn judge(pod: &Pod, detachment: &Detachment, facts: &mut Facts<'_>, readiness: &Readiness) -> Gate {
     let cluster = facts.cluster;
-    let Some(strength) = facts.strength(&detachment.record.replica_set_uid, readiness) else { return Gate::Orphaned };
+    let replica_set = &detachment.record.replica_set_uid;
+    facts.strength(replica_set, readiness);
+    let Some(strength) = facts.measured(replica_set) else { return Gate::Orphaned };
     if strength.is_shrinking {
         return Gate::Shut(Wait::Shrink);
     }
-    let mut available = strength.available.clone();
-    available.remove(&pod.id.uid);
-    let count = size(&available);
+    let is_available = |uid: &Uid| uid != &pod.id.uid && strength.available.contains(uid);
+    let is_serving = |uid: &Uid| is_available(uid) || uid != &pod.id.uid && strength.orphans.contains(uid);
+    let count = size(strength.available.iter().filter(|uid| is_available(uid)).count());
+    let serving = count + size(strength.orphans.iter().filter(|uid| **uid != &pod.id.uid).count());
     let desired = strength.desired;
-    let mut serving = strength.orphans.clone();
-    serving.remove(&pod.id.uid);
-    serving.extend(&available);
     let needed = desired.min(detachment.record.available_before);
     let needed_serving = desired.min(detachment.record.serving_before);
     if count < desired {
         let Some(replacement) = &detachment.replacement else {
             return Gate::Shut(Wait::ReplacementCreated { failure: strength.family.own.failure.clone() });
         };
-        if !available.contains(&replacement.uid) {
+        if !is_available(&replacement.uid) {
             let reason = cluster.pod(replacement).and_then(|pod| pod.waiting_reason.clone());
             return Gate::Shut(Wait::ReplacementAvailable { replacement: replacement.clone(), reason });
         }
@@ -56,12 +54,13 @@ pub(super) fn judge(pod: &Pod, detachment: &Detachment, facts: &mut Facts<'_>, r
     if count < needed {
         return Gate::Shut(Wait::Strength { available: count, needed });
     }
-    if size(&serving) < needed_serving {
-        return Gate::Shut(Wait::Strength { available: size(&serving), needed: needed_serving });
+    if serving < needed_serving {
+        return Gate::Shut(Wait::Strength { available: serving, needed: needed_serving });
     }
-    let own = detachment.replacement.as_ref().filter(|replacement| available.contains(&replacement.uid));
+    let own = detachment.replacement.as_ref().filter(|replacement| is_available(&replacement.uid));
     for (traffic, ready) in facts.traffic_of(pod) {
-        let enough = size(&(ready & &available)) >= needed && size(&(ready & &serving)) >= needed_serving;
+        let enough = size(ready.iter().filter(|uid| is_available(uid)).count()) >= needed
+            && size(ready.iter().filter(|uid| is_serving(uid)).count()) >= needed_serving;
         if !enough || own.is_some_and(|replacement| !ready.contains(&replacement.uid)) {
             return Gate::Shut(Wait::Endpoint { service: traffic.service.clone() });
         }
@@ -69,8 +68,8 @@ pub(super) fn judge(pod: &Pod, detachment: &Detachment, facts: &mut Facts<'_>, r
     Gate::Serves
 }
 
-fn size(pods: &BTreeSet<&Uid>) -> i32 {
-    i32::try_from(pods.len()).unwrap_or(i32::MAX)
+fn size(pods: usize) -> i32 {
+    i32::try_from(pods).unwrap_or(i32::MAX)
 }
 
 /// Whether the ReplicaSet would take the pod back and keep it: it exists, is the newest of its Deployment with no
