@@ -1,8 +1,8 @@
 //! `kubectl safedrain NODE…`: hands every pod of a node over to another one; the replacement is Ready before the old
 //! pod goes.
 //!
-//! Arguments become a request ([`request`]), a request becomes a plan and a run ([`drain`]), and what happens is put
-//! into words ([`render`]) or documents ([`document`]). Decisions are made in the crate `evacuation`.
+//! Arguments become a request (`request`), a request becomes a plan and a run (`drain`), and what happens is put
+//! into words (`render`) or documents (`document`). Decisions are made in the crate `evacuation`.
 
 pub mod cli;
 mod document;
