@@ -196,6 +196,40 @@ impl ControlPlane {
         Client::try_from(config).unwrap_or_else(|error| panic!("make a client of {user}: {error}"))
     }
 
+    /// Returns a client that sends requests of others on as they are: it adds the user's token and tries nothing twice.
+    pub(crate) async fn forwarding_client(&self, user: &User) -> Client {
+        let kubeconfig = Kubeconfig::read_from(&user.kubeconfig).expect("the harness wrote this kubeconfig");
+        let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+            .await
+            .unwrap_or_else(|error| panic!("make a client of {}: {error}", user.name));
+        config.default_retry = false;
+        Client::try_from(config).unwrap_or_else(|error| panic!("make a client of {}: {error}", user.name))
+    }
+
+    /// Returns the same user, whose kubeconfig leads to another address.
+    pub(crate) fn user_through(&self, user: &User, server: &str, authority: &str) -> User {
+        let mut config = Kubeconfig::read_from(&user.kubeconfig).expect("the harness wrote this kubeconfig");
+        let port = server.rsplit(':').next().unwrap_or_default();
+        let name = format!("{}-through-{port}", user.name);
+        let certificate = self.inner.folder.join("users").join(format!("{name}.crt"));
+        fs::write(&certificate, authority).expect("the run's folder can be written");
+        for cluster in config.clusters.iter_mut().filter_map(|cluster| cluster.cluster.as_mut()) {
+            cluster.server = Some(server.to_owned());
+            cluster.certificate_authority_data = None;
+            cluster.certificate_authority = Some(certificate.to_string_lossy().into_owned());
+        }
+        let kubeconfig = self.write_kubeconfig(&name, &config);
+        User { name: user.name.clone(), kubeconfig }
+    }
+
+    fn write_kubeconfig(&self, name: &str, config: &Kubeconfig) -> PathBuf {
+        let path = self.inner.folder.join("users").join(format!("{name}.kubeconfig"));
+        // JSON is YAML, so kubectl reads it as well.
+        let text = serde_json::to_string_pretty(config).expect("a kubeconfig can be written as JSON");
+        fs::write(&path, text).expect("the run's folder can be written");
+        path
+    }
+
     /// Returns a user with every right whom no other test uses, with a kubeconfig whose namespace is `namespace`.
     pub fn operator(&self, namespace: &str) -> User {
         let number = self.inner.operators.fetch_add(1, Ordering::Relaxed);
@@ -293,11 +327,7 @@ impl ControlPlane {
         config.contexts =
             vec![NamedContext { name: String::from("handover-test"), context: Some(context), other: BTreeMap::new() }];
         config.current_context = Some(String::from("handover-test"));
-        let path = self.inner.folder.join("users").join(format!("{name}.kubeconfig"));
-        // JSON is YAML, so kubectl reads it as well.
-        let text = serde_json::to_string_pretty(&config).expect("a kubeconfig can be written as JSON");
-        fs::write(&path, text).expect("the run's folder can be written");
-        User { name: name.to_owned(), kubeconfig: path }
+        User { name: name.to_owned(), kubeconfig: self.write_kubeconfig(name, &config) }
     }
 }
 

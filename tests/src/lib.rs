@@ -8,6 +8,7 @@
 //! | [`wait`] | waiting for a condition by watching, with a deadline |
 //! | [`endpoints`] | the record of every change of a Service's ready endpoints |
 //! | [`audit`] | every request that a user sent, as the server saw it |
+//! | [`fault_proxy`] | what stands between a plugin and the API server and does both of them harm |
 //! | [`plugin`] | the plugins, run through the real kubectl |
 //!
 //! A step of the harness that fails ends the test at once with a message that says which: nothing here returns an error.
@@ -27,6 +28,7 @@ pub mod audit;
 mod changes;
 pub mod control_plane;
 pub mod endpoints;
+pub mod fault_proxy;
 pub mod namespace;
 pub mod node;
 pub mod plugin;
@@ -36,6 +38,7 @@ pub mod workload;
 pub use audit::{AuditEvent, AuditLog};
 pub use control_plane::{ControlPlane, User};
 pub use endpoints::{EndpointRecorder, Sample};
+pub use fault_proxy::{Fault, FaultProxy, Schedule};
 pub use namespace::Namespace;
 pub use plugin::{Invocation, Kubectl, Plugin, Run, Running};
 pub use wait::eventually;

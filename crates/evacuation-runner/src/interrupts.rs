@@ -1,11 +1,17 @@
 //! Requests to end: INT, TERM and HUP.
 
+use std::future::Future;
+
 /// Delivers one message for each signal.
 #[derive(Debug)]
 pub struct Interrupts {
     #[cfg(unix)]
     signals: [tokio::signal::unix::Signal; 3],
 }
+
+/// A signal came before the work was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interrupted;
 
 impl Interrupts {
     /// Takes the signals over: from now on they do not end the process by themselves.
@@ -19,6 +25,14 @@ impl Interrupts {
         }
         #[cfg(not(unix))]
         Ok(Self {})
+    }
+
+    /// Does the work, unless a signal comes first.
+    pub async fn unless<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Interrupted> {
+        tokio::select! {
+            done = work => Ok(done),
+            () = self.next() => Err(Interrupted),
+        }
     }
 
     /// Waits for the next signal.

@@ -18,6 +18,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::api::{DeleteParams, Preconditions, WatchEvent, WatchParams};
 use kube::{Api, ResourceExt};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 pub use holder::Holder;
 
@@ -63,6 +64,9 @@ pub enum LeaseError {
         /// The lease.
         name: String,
     },
+    /// It was told to stop.
+    #[error("interrupted while the leases were being taken")]
+    Interrupted,
     /// The server did not do it.
     #[error("cannot take the lease of node {node} ({NAMESPACE}/{name})")]
     Call {
@@ -135,18 +139,20 @@ struct HeldLease {
 }
 
 impl LeaseGuard {
-    /// Takes the leases of all nodes, or none of them.
+    /// Takes the leases of all nodes, or none of them: also when `stop` is cancelled meanwhile. A request is never
+    /// dropped half-way, or its lease could be left behind.
     pub async fn acquire(
         access: &ApiAccess,
         nodes: &[NodeName],
         holder: &Holder,
+        stop: &CancellationToken,
         mut news: impl FnMut(LeaseNews),
     ) -> Result<Self, LeaseError> {
         let mut guard = Self { leases: Vec::new(), valid_until: Cell::new(Deadline::after(DURATION)) };
         for node in nodes {
             // A wait for this node must not let the leases of the others run out.
             let taken = tokio::select! {
-                taken = acquire_one(access, node, holder, &mut news) => taken,
+                taken = acquire_one(access, node, holder, stop, &mut news) => taken,
                 why = guard.keep(access), if !guard.leases.is_empty() => Err(LeaseError::Lost { why }),
             };
             match taken {
@@ -265,7 +271,7 @@ impl HeldLease {
             resource_version: Some(self.resource_version.borrow().clone()),
         };
         let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
-        access.call(self.api.delete(&self.name, &params)).await.map(drop)
+        access.ask(|| self.api.delete(&self.name, &params)).await.map(drop)
     }
 }
 
@@ -286,6 +292,7 @@ async fn acquire_one(
     access: &ApiAccess,
     node: &NodeName,
     holder: &Holder,
+    stop: &CancellationToken,
     news: &mut impl FnMut(LeaseNews),
 ) -> Result<HeldLease, LeaseError> {
     let name = lease_name(node);
@@ -301,18 +308,30 @@ async fn acquire_one(
     };
     let params = kube::api::PostParams::default();
     loop {
-        match access.call(api.create(&params, &lease_object(&name, holder, None))).await {
+        if stop.is_cancelled() {
+            return Err(LeaseError::Interrupted);
+        }
+        let wanted = lease_object(&name, holder, None);
+        match access.ask(|| api.create(&params, &wanted)).await {
             Ok(created) => return Ok(held(&created)),
             Err(error) if error.status().is_some_and(|status| status.code == 409) => {}
             Err(error) => return Err(failed(error)),
         }
-        let Some(current) = access.call(api.get_opt(&name)).await.map_err(failed)? else { continue };
+        let Some(current) = access.ask(|| api.get_opt(&name)).await.map_err(failed)? else { continue };
         if current.owner_references().iter().any(|owner| owner.kind == "Node") {
             return Err(LeaseError::Foreign { node: node.clone(), name });
         }
         let previous = Holder::of(&current);
+        // A request whose answer was lost took it.
+        if previous == *holder {
+            return Ok(held(&current));
+        }
         if !previous.is_dead_here(holder) {
-            match observe(&api, &name, node, &current, &previous, news).await {
+            let observed = tokio::select! {
+                observed = observe(&api, &name, node, &current, &previous, news) => observed,
+                () = stop.cancelled() => return Err(LeaseError::Interrupted),
+            };
+            match observed {
                 Observed::Silent => {}
                 Observed::Released => continue,
                 Observed::Renewed(holder) => {
@@ -320,12 +339,13 @@ async fn acquire_one(
                 }
             }
             // The watch may have been refused: what it did not tell, the version does.
-            let Some(now) = access.call(api.get_opt(&name)).await.map_err(failed)? else { continue };
+            let Some(now) = access.ask(|| api.get_opt(&name)).await.map_err(failed)? else { continue };
             if now.resource_version() != current.resource_version() {
                 return Err(LeaseError::Held { node: node.clone(), holder: Box::new(Holder::of(&now)) });
             }
         }
-        match access.call(api.replace(&name, &params, &lease_object(&name, holder, current.resource_version()))).await {
+        let wanted = lease_object(&name, holder, current.resource_version());
+        match access.ask(|| api.replace(&name, &params, &wanted)).await {
             Ok(taken) => {
                 news(LeaseNews::TakenOver { node: node.clone(), holder: previous });
                 return Ok(held(&taken));

@@ -271,7 +271,7 @@ where
         params = params.limit(access.chunk_size);
     }
     loop {
-        let page = access.call(api.list(&params)).await.map_err(|source| ListError {
+        let page = access.ask(|| api.list(&params)).await.map_err(|source| ListError {
             resource: K::plural(&()).into_owned(),
             namespace: namespace.map(str::to_owned),
             source,

@@ -94,7 +94,8 @@ pub async fn has(access: &ApiAccess, right: Right, namespace: Option<&str>) -> R
         ..SelfSubjectAccessReview::default()
     };
     let reviews = Api::<SelfSubjectAccessReview>::all(access.client.clone());
-    let answer = access.call(reviews.create(&PostParams::default(), &review)).await?;
+    let params = PostParams::default();
+    let answer = access.ask(|| reviews.create(&params, &review)).await?;
     Ok(answer.status.is_some_and(|status| status.allowed))
 }
 

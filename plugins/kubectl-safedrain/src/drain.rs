@@ -10,8 +10,7 @@ use evacuation::event::Event;
 use evacuation::plan::{self, Action, DrainPlan, Drift};
 use evacuation::request::{DrainRequest, Removal, Strategy};
 use evacuation::surge::detach::Circumstances;
-use evacuation_runner::interrupts::Interrupts;
-use evacuation_runner::lease::{LeaseGuard, LeaseNews};
+use evacuation_runner::interrupts::{Interrupted, Interrupts};
 use evacuation_runner::live_view::LiveView;
 use evacuation_runner::observe::{self, ListError, Observation};
 use evacuation_runner::preflight::{self, Right};
@@ -56,28 +55,21 @@ pub(crate) async fn run(
     if args.disable_eviction && args.strategy == crate::cli::StrategyArg::Surge {
         output.warning("--disable-eviction implies --strategy=evict");
     }
-    let session = Session::open(args, launch).await?;
-    let drain = Drain { args, request, session, output, terminal };
-    output.status("looking at the cluster");
-    let (targets, nodes) = drain.find_nodes(targets).await?;
-    if targets.is_empty() {
-        output.clear_status();
+    let mut interrupts = Interrupts::listen().map_err(DrainError::Signals)?;
+    let looking = async {
+        let session = Session::open(args, launch, output).await?;
+        let drain = Drain { args, request, session, output, terminal };
+        let looked = drain.look(targets).await?;
+        Ok::<_, Failure>((drain, looked))
+    };
+    let (drain, looked) = interrupts.unless(looking).await.map_err(|Interrupted| DrainError::InterruptedEarly)??;
+    output.clear_status();
+    let Some(looked) = looked else {
         output.note("no node matches the selector");
         return Ok(ExitStatus::Done);
-    }
-    check_marks(&nodes, &targets)?;
-    drain.warn_of_marks(&nodes, &targets);
-    let observation = drain.observe(nodes, &targets).await?;
-    let mut circumstances = drain.circumstances(&targets, &observation).await?;
-    let mut plan = drain.plan(&targets, &observation, &circumstances);
-    drain.demand_rights(&plan).await?;
-    // A client's dry run sends nothing that could be taken for a write, so policy webhooks are not asked.
-    if args.dry_run.mode() != DryRun::Client {
-        drain.rehearse(&observation, &mut circumstances, &plan).await;
-        plan = drain.plan(&targets, &observation, &circumstances);
-    }
-    output.clear_status();
-    drain.show(&plan);
+    };
+    let plan = &looked.plan;
+    drain.show(plan);
     let refused = || {
         let flags: BTreeSet<_> = plan.refusals.iter().map(|refusal| refusal.remedy.clone()).collect();
         DrainError::Refused { refusals: plan.refusals.len(), flags: flags.into_iter().collect() }
@@ -86,13 +78,42 @@ pub(crate) async fn run(
         return if plan.refusals.is_empty() { Ok(ExitStatus::Done) } else { Err(refused().into()) };
     }
     if !plan.refusals.is_empty() {
-        drain.report(&plan, None, RunResult::Refused);
+        drain.report(plan, None, RunResult::Refused);
         return Err(refused().into());
     }
-    drain.carry_out(&targets, &plan, observation, circumstances).await
+    Box::pin(drain.carry_out(looked, &mut interrupts)).await
+}
+
+/// What a run starts from.
+struct Looked {
+    targets: Vec<NodeName>,
+    plan: DrainPlan,
+    observation: Observation,
+    circumstances: Circumstances,
 }
 
 impl Drain<'_> {
+    /// Looks at the cluster and makes the plan; `None` if no node is meant. Changes nothing.
+    async fn look(&self, targets: Targets) -> Result<Option<Looked>, Failure> {
+        self.output.status("looking at the cluster");
+        let (targets, nodes) = self.find_nodes(targets).await?;
+        if targets.is_empty() {
+            return Ok(None);
+        }
+        check_marks(&nodes, &targets)?;
+        self.warn_of_marks(&nodes, &targets);
+        let observation = self.observe(nodes, &targets).await?;
+        let mut circumstances = self.circumstances(&targets, &observation).await?;
+        let mut plan = self.plan(&targets, &observation, &circumstances);
+        self.demand_rights(&plan).await?;
+        // A client's dry run sends nothing that could be taken for a write, so policy webhooks are not asked.
+        if self.args.dry_run.mode() != DryRun::Client {
+            self.rehearse(&observation, &mut circumstances, &plan).await;
+            plan = self.plan(&targets, &observation, &circumstances);
+        }
+        Ok(Some(Looked { targets, plan, observation, circumstances }))
+    }
+
     async fn find_nodes(&self, targets: Targets) -> Result<(Vec<NodeName>, Vec<Node>), Failure> {
         let nodes = observe::nodes(&self.session.access).await.map_err(|error| self.list_failed(&error))?;
         let names = match targets {
@@ -206,20 +227,11 @@ impl Drain<'_> {
         }
     }
 
-    async fn carry_out(
-        &self,
-        targets: &[NodeName],
-        shown: &DrainPlan,
-        observation: Observation,
-        circumstances: Circumstances,
-    ) -> Result<ExitStatus, Failure> {
+    async fn carry_out(&self, looked: Looked, interrupts: &mut Interrupts) -> Result<ExitStatus, Failure> {
+        let Looked { targets, plan: shown, observation, circumstances } = looked;
+        let (targets, shown) = (targets.as_slice(), &shown);
         let access = &self.session.access;
-        let mut interrupts = Interrupts::listen().map_err(DrainError::Signals)?;
-        let taken = tokio::select! {
-            taken = self.take_lease(targets) => taken,
-            () = interrupts.next() => Err(DrainError::InterruptedEarly),
-        };
-        let guard = match taken {
+        let guard = match self.session.take_leases(targets, self.output, interrupts).await {
             Ok(guard) => guard,
             Err(error) => {
                 let interrupted = matches!(error, DrainError::InterruptedEarly);
@@ -249,7 +261,7 @@ impl Drain<'_> {
         let end = {
             let mut narrator = Narrator::new(self.output, self.voice(), self.request.removal);
             let report = |news: News<'_>| self.tell(&mut narrator, &mut record, &news);
-            run::run(&mut engine, &mut view, access, &guard, &mut interrupts, report).await
+            run::run(&mut engine, &mut view, access, &guard, interrupts, report).await
         };
         self.output.clear_status();
         let outcome = match end {
@@ -271,25 +283,6 @@ impl Drain<'_> {
             Outcome::Interrupted => ExitStatus::Interrupted,
         };
         Ok(self.last_words(targets, status))
-    }
-
-    async fn take_lease(&self, targets: &[NodeName]) -> Result<LeaseGuard, DrainError> {
-        let mut told = false;
-        let taken = LeaseGuard::acquire(&self.session.access, targets, &self.session.holder, |news| match news {
-            LeaseNews::Observing { node, holder, left } => {
-                if !std::mem::replace(&mut told, true) {
-                    let note = format!("node {node} is held by {holder}; watching for 15 s whether that run lives");
-                    self.output.note(&note);
-                }
-                self.output.status(&format!("{} s left to watch node {node}'s holder", left.as_secs_f32().ceil()));
-            }
-            LeaseNews::TakenOver { node, holder } => {
-                self.output.note(&format!("node {node} was held by a dead run: {holder}"));
-            }
-        })
-        .await;
-        self.output.clear_status();
-        taken.map_err(DrainError::Lease)
     }
 
     /// Waits for the watches, makes the plan again under the lease, and asks if it came out differently.

@@ -93,7 +93,9 @@ impl Remedies for DrainError {
             Self::LeaseLostEarly(_) | Self::Lease(LeaseError::Lost { .. } | LeaseError::Foreign { .. }) => {
                 vec![Remedy::Command("kubectl safedrain --status".to_owned())]
             }
-            Self::InterruptedEarly | Self::Signals(_) | Self::Output(_) => vec![],
+            Self::InterruptedEarly | Self::Lease(LeaseError::Interrupted) | Self::Signals(_) | Self::Output(_) => {
+                vec![]
+            }
             Self::Lease(LeaseError::Held { node, .. }) => vec![
                 Remedy::Command(format!("kubectl safedrain {node} --status")),
                 Remedy::Explain("wait for that run to end, or end it where it runs".to_owned()),
@@ -128,7 +130,7 @@ impl DrainError {
             Self::LeaseLostEarly(_) | Self::Lease(LeaseError::Held { .. } | LeaseError::Lost { .. }) => {
                 ExitStatus::HeldByAnother
             }
-            Self::InterruptedEarly => ExitStatus::Interrupted,
+            Self::InterruptedEarly | Self::Lease(LeaseError::Interrupted) => ExitStatus::Interrupted,
             Self::Signals(_) | Self::Output(_) => ExitStatus::Unexpected,
         }
     }

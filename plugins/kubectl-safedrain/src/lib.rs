@@ -44,7 +44,7 @@ pub async fn run(launch: Launch) -> Result<ExitStatus, Failure> {
             Ok(ExitStatus::Done)
         }
         Goal::Status => status::run(&args, &launch, &output, &terminal).await,
-        Goal::Undo => undo::run(&args, &launch, &output).await,
+        Goal::Undo => Box::pin(undo::run(&args, &launch, &output)).await,
         Goal::Drain => drain::run(&args, &launch, &output, &terminal).await,
     }
 }

@@ -1,16 +1,20 @@
 //! What every run needs: the connection, who runs it, and the clock's word for now.
 
+use std::pin::pin;
 use std::time::Duration;
 
+use cluster_model::identity::NodeName;
 use evacuation::engine::RunIdentity;
-use evacuation_runner::access::ApiAccess;
-use evacuation_runner::lease::Holder;
+use evacuation_runner::access::{ApiAccess, Patience};
+use evacuation_runner::interrupts::{Interrupted, Interrupts};
+use evacuation_runner::lease::{Holder, LeaseError, LeaseGuard, LeaseNews};
 use evacuation_runner::live_view::{LiveView, Seen};
 use jiff::Timestamp;
 use kubectl_common::connect::{Connection, connect};
 use kubectl_common::entry::Launch;
 use kubectl_common::failure::Failure;
 use kubectl_common::report::Output;
+use tokio_util::sync::CancellationToken;
 
 use crate::cli::DrainArgs;
 use crate::failure::DrainError;
@@ -32,13 +36,15 @@ pub(crate) struct Session {
 
 impl Session {
     /// Connects, and gives the run an id: the second it began in and its process, which no other run shares.
-    pub(crate) async fn open(args: &DrainArgs, launch: &Launch) -> Result<Self, Failure> {
+    pub(crate) async fn open(args: &DrainArgs, launch: &Launch, output: &Output) -> Result<Self, Failure> {
         let connection = connect(&args.kube, launch.identity, &launch.environment).await?;
+        let voice = output.clone();
         let access = ApiAccess {
             client: connection.client.clone(),
             request_timeout: connection.request_timeout,
             field_manager: args.field_manager.clone(),
             chunk_size: page_size(args.chunk_size),
+            patience: Patience::new(move |line| voice.note(line)),
         };
         let started = now();
         let user = connection.cluster.user.clone();
@@ -52,6 +58,44 @@ impl Session {
             options: request::options(args),
         };
         Ok(Self { connection, access, identity, holder, started })
+    }
+
+    /// Takes the leases of all nodes, and tells whom it waits for. The first signal ends it in good order, the second
+    /// at once.
+    pub(crate) async fn take_leases(
+        &self,
+        targets: &[NodeName],
+        output: &Output,
+        interrupts: &mut Interrupts,
+    ) -> Result<LeaseGuard, DrainError> {
+        let stop = CancellationToken::new();
+        let mut told = false;
+        let mut taking = pin!(LeaseGuard::acquire(&self.access, targets, &self.holder, &stop, |news| match news {
+            LeaseNews::Observing { node, holder, left } => {
+                if !std::mem::replace(&mut told, true) {
+                    output.note(&format!("node {node} is held by {holder}; watching for 15 s whether that run lives"));
+                }
+                output.status(&format!("{} s left to watch node {node}'s holder", left.as_secs_f32().ceil()));
+            }
+            LeaseNews::TakenOver { node, holder } => {
+                output.note(&format!("node {node} was held by a dead run: {holder}"));
+            }
+        }));
+        let mut taken = interrupts.unless(&mut taking).await;
+        if taken.is_err() {
+            stop.cancel();
+            taken = interrupts.unless(&mut taking).await;
+            if let Ok(Ok(guard)) = taken {
+                guard.release(&self.access).await;
+                taken = Err(Interrupted);
+            }
+        }
+        output.clear_status();
+        match taken {
+            Ok(Ok(guard)) => Ok(guard),
+            Ok(Err(LeaseError::Interrupted)) | Err(Interrupted) => Err(DrainError::InterruptedEarly),
+            Ok(Err(error)) => Err(DrainError::Lease(error)),
+        }
     }
 }
 

@@ -50,7 +50,7 @@ pub(crate) async fn run(
     terminal: &Terminal,
 ) -> Result<ExitStatus, Failure> {
     let named = request::node_names(args)?;
-    let session = Session::open(args, launch).await?;
+    let session = Session::open(args, launch, output).await?;
     let failed =
         |error: ListError| call_failed(&session.connection, &error.source, &error.to_string().replace("cannot ", ""));
     let nodes = observe::nodes(&session.access).await.map_err(failed)?;

@@ -6,10 +6,9 @@ use cluster_model::identity::{NodeName, PodId};
 use cluster_model::node::Node;
 use evacuation::engine::{Engine, Outcome, StepEnd};
 use evacuation::request::{DrainRequest, Strategy};
-use evacuation_runner::interrupts::Interrupts;
-use evacuation_runner::lease::{LeaseGuard, LeaseNews};
+use evacuation_runner::interrupts::{Interrupted, Interrupts};
 use evacuation_runner::live_view::LiveView;
-use evacuation_runner::observe::{self, ListError};
+use evacuation_runner::observe::{self, ListError, Observation};
 use evacuation_runner::run::{self, News, RunEnd};
 use kubectl_common::entry::Launch;
 use kubectl_common::exit::ExitStatus;
@@ -64,31 +63,15 @@ pub(crate) async fn run(args: &DrainArgs, launch: &Launch, output: &Output) -> R
     if args.dry_run.mode() == DryRun::Server {
         return Err(DrainError::NoRehearsal("undo").into());
     }
-    let session = Session::open(args, launch).await?;
+    let mut interrupts = Interrupts::listen().map_err(DrainError::Signals)?;
+    let looked = interrupts.unless(look(args, launch, output, &named)).await;
+    let Found { session, targets, observation, detached } =
+        looked.map_err(|Interrupted| DrainError::InterruptedEarly)??;
     let access = &session.access;
-    let failed =
-        |error: &ListError| call_failed(&session.connection, &error.source, &error.to_string().replace("cannot ", ""));
-    let nodes = observe::nodes(access).await.map_err(|error| failed(&error))?;
-    let mut found = observe::detached_pods(access).await.map_err(|error| failed(&error))?;
-    if let Some(unknown) = named.iter().find(|name| !nodes.iter().any(|node| node.name == **name)) {
-        return Err(DrainError::UnknownNode { name: unknown.to_string(), similar: Vec::new() }.into());
-    }
-    let is_meant = |name: &NodeName| named.is_empty() || named.contains(name);
-    found.retain(|pod| pod.node.as_ref().is_some_and(is_meant));
-    let marked = nodes.iter().filter(|node: &&Node| node.run.is_some() && is_meant(&node.name)).map(|node| &node.name);
-    let targets: BTreeSet<NodeName> = marked.cloned().chain(found.iter().filter_map(|pod| pod.node.clone())).collect();
-    let targets: Vec<NodeName> = targets.into_iter().collect();
     if targets.is_empty() {
         output.note("nothing to undo: no node and no pod carries a mark");
         return Ok(finish(args, &session, output, &targets, None, Outcome::Done));
     }
-    drain::check_marks(&nodes, &targets)?;
-    let observation = observe::for_drain(access, nodes, &targets, None, false).await.map_err(|error| failed(&error))?;
-    let on_targets = observation.cluster.pods().filter(|pod| pod.detached.is_some());
-    let detached: Vec<_> = on_targets
-        .filter_map(|pod| Some((pod.id.clone(), pod.node.clone()?)))
-        .filter(|(_, node)| targets.contains(node))
-        .collect();
     if args.dry_run.mode() == DryRun::Client {
         if args.output.output.is_machine_readable() {
             let pods = detached.iter().map(|(pod, _)| UndonePod { pod, result: None }).collect();
@@ -103,19 +86,7 @@ pub(crate) async fn run(args: &DrainArgs, launch: &Launch, output: &Output) -> R
         }
         return Ok(ExitStatus::Done);
     }
-    let mut interrupts = Interrupts::listen().map_err(DrainError::Signals)?;
-    let mut told = false;
-    let taking = LeaseGuard::acquire(access, &targets, &session.holder, |news| {
-        if let LeaseNews::Observing { node, holder, .. } = news
-            && !std::mem::replace(&mut told, true)
-        {
-            output.note(&format!("node {node} is held by {holder}; watching for 15 s whether that run lives"));
-        }
-    });
-    let guard = tokio::select! {
-        taken = taking => taken.map_err(DrainError::Lease)?,
-        () = interrupts.next() => return Err(DrainError::InterruptedEarly.into()),
-    };
+    let guard = session.take_leases(&targets, output, &mut interrupts).await?;
     let mut view = LiveView::new(access, &targets, observation);
     let synced = tokio::select! {
         synced = session::sync(&mut view, output) => synced,
@@ -154,6 +125,41 @@ pub(crate) async fn run(args: &DrainArgs, launch: &Launch, output: &Output) -> R
     };
     guard.release(access).await;
     Ok(finish(args, &session, output, &targets, Some(&engine), outcome))
+}
+
+/// What there is to undo.
+struct Found {
+    session: Session,
+    targets: Vec<NodeName>,
+    observation: Observation,
+    /// The detached pods and their nodes.
+    detached: Vec<(PodId, NodeName)>,
+}
+
+/// Looks for marks on the nodes that are meant, or on all. Changes nothing.
+async fn look(args: &DrainArgs, launch: &Launch, output: &Output, named: &[NodeName]) -> Result<Found, Failure> {
+    let session = Session::open(args, launch, output).await?;
+    let access = &session.access;
+    let failed =
+        |error: &ListError| call_failed(&session.connection, &error.source, &error.to_string().replace("cannot ", ""));
+    let nodes = observe::nodes(access).await.map_err(|error| failed(&error))?;
+    let mut found = observe::detached_pods(access).await.map_err(|error| failed(&error))?;
+    if let Some(unknown) = named.iter().find(|name| !nodes.iter().any(|node| node.name == **name)) {
+        return Err(DrainError::UnknownNode { name: unknown.to_string(), similar: Vec::new() }.into());
+    }
+    let is_meant = |name: &NodeName| named.is_empty() || named.contains(name);
+    found.retain(|pod| pod.node.as_ref().is_some_and(is_meant));
+    let marked = nodes.iter().filter(|node: &&Node| node.run.is_some() && is_meant(&node.name)).map(|node| &node.name);
+    let targets: BTreeSet<NodeName> = marked.cloned().chain(found.iter().filter_map(|pod| pod.node.clone())).collect();
+    let targets: Vec<NodeName> = targets.into_iter().collect();
+    drain::check_marks(&nodes, &targets)?;
+    let observation = observe::for_drain(access, nodes, &targets, None, false).await.map_err(|error| failed(&error))?;
+    let on_targets = observation.cluster.pods().filter(|pod| pod.detached.is_some());
+    let detached: Vec<_> = on_targets
+        .filter_map(|pod| Some((pod.id.clone(), pod.node.clone()?)))
+        .filter(|(_, node)| targets.contains(node))
+        .collect();
+    Ok(Found { session, targets, observation, detached })
 }
 
 fn finish(

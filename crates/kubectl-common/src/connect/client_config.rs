@@ -20,8 +20,9 @@ use crate::identity::PluginIdentity;
 
 /// Three retries of a lost SYN fit in it.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Silence on one connection. A watch is never silent for so long: the server ends it, or sends a bookmark, before.
-const READ_TIMEOUT: Duration = Duration::from_secs(330);
+/// Silence on one connection, after which it is given up. A kube-apiserver answers or refuses a request within 60 s, and
+/// sends every watch a bookmark about once a minute even when nothing changes: what is silent for longer is dead.
+const READ_TIMEOUT: Duration = Duration::from_secs(75);
 
 /// A part of the connection that cannot be used as configured.
 #[derive(Debug, Error)]

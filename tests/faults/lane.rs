@@ -1,0 +1,157 @@
+//! Workloads on two nodes, drained from one to the other and back: each case begins where the one before it ended.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use e2e::{ControlPlane, EndpointRecorder, Invocation, Namespace, Plugin, Run, User};
+use futures::future::join_all;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::api::{ListParams, Patch, PatchParams};
+use kube::{Api, ResourceExt};
+use serde_json::{Value, json};
+
+/// How long one run may take: a dead run of another host is watched for 15 s, a stalled watch is noticed after 75 s.
+const RUN_DEADLINE: Duration = Duration::from_secs(300);
+
+/// The annotations and the label by which a run marks things.
+const MARKS: [&str; 2] = ["handover/detached", "controller.kubernetes.io/pod-deletion-cost"];
+
+/// A namespace whose workloads live on one of two nodes.
+pub(crate) struct Lane {
+    pub(crate) ns: Namespace,
+    /// Another user with the same rights.
+    pub(crate) other: User,
+    pub(crate) old: String,
+    pub(crate) new: String,
+    services: Vec<String>,
+}
+
+/// What a lane's case ended with, for the judge.
+pub(crate) struct Case {
+    recorder: EndpointRecorder,
+}
+
+impl Lane {
+    /// Makes so many Deployments of one replica, each with a Service and a budget that lets no pod go, on one node.
+    pub(crate) async fn start(control_plane: &ControlPlane, workloads: usize) -> Self {
+        let ns = Namespace::fresh(control_plane, "faults").await;
+        let old = ns.node("left").create().await;
+        let services: Vec<_> = (0..workloads).map(|number| format!("app-{number}")).collect();
+        join_all(services.iter().map(|name| async {
+            ns.service(name).create().await;
+            ns.deployment(name).ready_after("300ms").exit_after("300ms").ready().await;
+            ns.budget(name).min_available(1).ready().await;
+            ns.ready_endpoints(name, 1).await;
+        }))
+        .await;
+        let new = ns.node("right").create().await;
+        let other = control_plane.operator(ns.name());
+        Self { ns, other, old, new, services }
+    }
+
+    /// Starts the record of the Services' endpoints.
+    pub(crate) async fn begin(&self) -> Case {
+        Case { recorder: EndpointRecorder::start(&self.ns).await }
+    }
+
+    /// The command of every case.
+    pub(crate) fn drain(&self) -> Invocation {
+        Plugin::safedrain(&self.ns).args([&self.old, "--settle=0s", "--yes"]).deadline(RUN_DEADLINE)
+    }
+
+    /// Makes the dead run's lease look as it does to an operator on another machine.
+    pub(crate) async fn move_lease_to_another_host(&self) {
+        let leases = Api::<Lease>::namespaced(self.ns.client(), "kube-node-lease");
+        let name = format!("handover-{}", self.old);
+        let Some(lease) = leases.get_opt(&name).await.unwrap() else { return };
+        let text = &lease.annotations()["handover/holder"];
+        let mut holder: Value = serde_json::from_str(text).unwrap();
+        holder["host"] = json!("another-host");
+        holder["machine"] = json!("another-boot/pid:[1]");
+        let patch = json!({ "metadata": { "annotations": { "handover/holder": holder.to_string() } } });
+        leases.patch(&name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
+    }
+
+    /// Looks at what the case has left, once its last run has ended with 0; returns what is wrong.
+    pub(crate) async fn judge(&self, mut case: Case, what: &mut String) {
+        case.recorder.stop().await;
+        for service in &self.services {
+            if case.recorder.fewest_ready(service) != 1 {
+                let _ = writeln!(what, "Service {service} had {:?} ready endpoints", case.recorder.counts(service));
+            }
+        }
+        let node = self.ns.nodes().get(&self.old).await.unwrap();
+        let mark: Value = node
+            .annotations()
+            .get("handover/run")
+            .map_or(Value::Null, |text| serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.clone())));
+        if mark["phase"] != "drained" || !is_cordoned(&node) {
+            let _ = writeln!(what, "node {} is not marked as drained: {mark}", self.old);
+        }
+        self.judge_marks(what).await;
+        for pod in self.pods().await {
+            let place = pod.spec.as_ref().and_then(|spec| spec.node_name.as_ref());
+            if place != Some(&self.new) || !e2e::workload::is_pod_ready(&pod) {
+                let _ = writeln!(
+                    what,
+                    "pod {} is on {place:?}, ready {}",
+                    pod.name_any(),
+                    e2e::workload::is_pod_ready(&pod)
+                );
+            }
+        }
+    }
+
+    /// Nothing but the node's own mark may be left of any run.
+    pub(crate) async fn judge_marks(&self, what: &mut String) {
+        let leases = Api::<Lease>::namespaced(self.ns.client(), "kube-node-lease");
+        if leases.get_opt(&format!("handover-{}", self.old)).await.unwrap().is_some() {
+            let _ = writeln!(what, "the lease of {} is left", self.old);
+        }
+        let pods = self.pods().await;
+        if pods.len() != self.services.len() {
+            let names: Vec<_> = pods.iter().map(ResourceExt::name_any).collect();
+            let _ = writeln!(what, "{} pods instead of {}: {names:?}", pods.len(), self.services.len());
+        }
+        for pod in &pods {
+            let marks: Vec<_> = MARKS.iter().filter(|mark| pod.annotations().contains_key(**mark)).collect();
+            let is_detached = pod.labels().get("pod-template-hash").is_some_and(|hash| hash == "handover");
+            if !marks.is_empty() || is_detached || pod.owner_references().is_empty() {
+                let _ = writeln!(what, "pod {} is still marked: {marks:?}, detached {is_detached}", pod.name_any());
+            }
+        }
+        for deployment in self.ns.api::<Deployment>().list(&ListParams::default()).await.unwrap() {
+            if deployment.metadata.generation != Some(1) {
+                let _ = writeln!(what, "deployment {} was changed", deployment.name_any());
+            }
+        }
+    }
+
+    /// Gives the drained node back and turns round: what was new is old in the next case.
+    pub(crate) async fn turn_round(&mut self, what: &mut String) {
+        let undo = Plugin::safedrain(&self.ns).args([&self.old, "--undo"]).run().await;
+        let node = self.ns.nodes().get(&self.old).await.unwrap();
+        if undo.code() != 0 || is_cordoned(&node) || node.annotations().contains_key("handover/run") {
+            let _ = writeln!(what, "--undo did not give {} back: {undo}", self.old);
+        }
+        std::mem::swap(&mut self.old, &mut self.new);
+    }
+
+    /// Returns the pods that are not leaving.
+    async fn pods(&self) -> Vec<Pod> {
+        self.ns.pods("").await.into_iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()).collect()
+    }
+}
+
+/// Says what a run should have ended with, if it did not.
+pub(crate) fn expect(run: &Run, codes: &[i32], what: &mut String) {
+    if !codes.contains(&run.code()) {
+        let _ = writeln!(what, "expected exit status {codes:?}: {run}");
+    }
+}
+
+fn is_cordoned(node: &Node) -> bool {
+    node.spec.as_ref().and_then(|spec| spec.unschedulable).unwrap_or(false)
+}

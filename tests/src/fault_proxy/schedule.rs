@@ -1,0 +1,89 @@
+//! Which request meets which fault: none, one by its number, or many by a seed.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
+
+use super::fault::{Fault, RequestKind};
+
+/// Of a hundred requests, so many are tampered with while a seeded schedule has faults left.
+const RATE: u64 = 35;
+
+/// Says what is done to each request.
+#[derive(Clone, Debug)]
+pub enum Schedule {
+    /// Nothing.
+    Calm,
+    /// One fault, on the request with this number, from 1.
+    At(usize, Fault),
+    /// Many faults, drawn from a seed: see [`Schedule::seeded`].
+    Seeded(Seeded),
+}
+
+/// The state of a seeded schedule.
+#[derive(Clone, Debug)]
+pub struct Seeded {
+    seed: u64,
+    left: usize,
+    seen: BTreeMap<String, u64>,
+}
+
+impl Schedule {
+    /// Draws up to `faults` faults. What happens to the k-th request of a method and path depends on the seed alone,
+    /// however requests overtake each other.
+    pub fn seeded(seed: u64, faults: usize) -> Self {
+        Self::Seeded(Seeded { seed, left: faults, seen: BTreeMap::new() })
+    }
+
+    pub(super) fn decide(&mut self, number: usize, what: &str, kind: RequestKind) -> Option<Fault> {
+        match self {
+            Self::Calm => None,
+            Self::At(at, fault) => (*at == number).then_some(*fault),
+            Self::Seeded(seeded) => seeded.decide(what, kind),
+        }
+    }
+}
+
+impl Seeded {
+    fn decide(&mut self, what: &str, kind: RequestKind) -> Option<Fault> {
+        let occurrence = self.seen.entry(what.to_owned()).or_default();
+        *occurrence += 1;
+        let mut hasher = DefaultHasher::new();
+        (self.seed, what, *occurrence).hash(&mut hasher);
+        let drawn = hasher.finish();
+        if self.left == 0 || drawn % 100 >= RATE {
+            return None;
+        }
+        self.left -= 1;
+        let choices = choices(kind);
+        let choice = usize::try_from((drawn / 100) % (choices.len() as u64)).expect("it is less than a length");
+        choices.get(choice).copied()
+    }
+}
+
+/// The faults that a kind of request can meet, each as often as it stands here.
+fn choices(kind: RequestKind) -> Vec<Fault> {
+    let late = Fault::Delay(Duration::from_millis(700));
+    let mut choices = vec![late, Fault::HangUpBefore, Fault::Refuse(500), Fault::Refuse(503), Fault::Refuse(429)];
+    match kind {
+        RequestKind::Watch => choices.extend([
+            Fault::Expired,
+            Fault::Expired,
+            Fault::CutAfter(Duration::from_millis(50)),
+            Fault::CutAfter(Duration::from_millis(400)),
+            Fault::CutAfter(Duration::from_millis(1500)),
+            Fault::Silent,
+        ]),
+        RequestKind::Read => choices.extend([Fault::Truncate, Fault::Refuse(504), Fault::NoAnswerBefore]),
+        RequestKind::Write => choices.extend([
+            Fault::HangUpAfter,
+            Fault::HangUpAfter,
+            Fault::HangUpAfter,
+            Fault::Truncate,
+            Fault::Refuse(504),
+            Fault::NoAnswerBefore,
+            Fault::NoAnswerAfter,
+        ]),
+    }
+    choices
+}
