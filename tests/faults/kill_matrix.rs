@@ -73,7 +73,7 @@ async fn twenty_workloads_survive_a_blow_at_every_request() {
 async fn matrix(title: &str, workloads: usize, lanes: usize, size: usize) {
     let began = Instant::now();
     let control_plane = ControlPlane::start();
-    let mut first = Lane::start(&control_plane, workloads).await;
+    let mut first = Lane::start(&control_plane, workloads, 1).await;
     let requests = count_requests(&control_plane, &mut first).await;
     let all: Vec<_> = points(requests).collect();
     let total = all.len();
@@ -124,7 +124,7 @@ async fn work(control_plane: &ControlPlane, workloads: usize, queue: &Mutex<VecD
     while let Some(point) = next() {
         let mut current = match lane.take() {
             Some(lane) => lane,
-            None => Lane::start(control_plane, workloads).await,
+            None => Lane::start(control_plane, workloads, 1).await,
         };
         let (struck, wrong) = strike(control_plane, &mut current, point).await;
         let mut tally = tally.lock().unwrap();

@@ -26,6 +26,7 @@ pub(crate) struct Lane {
     pub(crate) old: String,
     pub(crate) new: String,
     services: Vec<String>,
+    replicas: usize,
 }
 
 /// What a lane's case ended with, for the judge.
@@ -34,21 +35,29 @@ pub(crate) struct Case {
 }
 
 impl Lane {
-    /// Makes so many Deployments of one replica, each with a Service and a budget that lets no pod go, on one node.
-    pub(crate) async fn start(control_plane: &ControlPlane, workloads: usize) -> Self {
+    /// Makes so many Deployments, each with a Service and a budget that lets no pod go, on one node.
+    pub(crate) async fn start(control_plane: &ControlPlane, workloads: usize, replicas: usize) -> Self {
         let ns = Namespace::fresh(control_plane, "faults").await;
         let old = ns.node("left").create().await;
         let services: Vec<_> = (0..workloads).map(|number| format!("app-{number}")).collect();
         join_all(services.iter().map(|name| async {
             ns.service(name).create().await;
-            ns.deployment(name).ready_after("300ms").exit_after("300ms").ready().await;
-            ns.budget(name).min_available(1).ready().await;
-            ns.ready_endpoints(name, 1).await;
+            let count = u32::try_from(replicas).unwrap();
+            ns.deployment(name)
+                .replicas(count)
+                .max_surge(1)
+                .max_unavailable(0)
+                .ready_after("300ms")
+                .exit_after("300ms")
+                .ready()
+                .await;
+            ns.budget(name).min_available(count).ready().await;
+            ns.ready_endpoints(name, replicas).await;
         }))
         .await;
         let new = ns.node("right").create().await;
         let other = control_plane.operator(ns.name());
-        Self { ns, other, old, new, services }
+        Self { ns, other, old, new, services, replicas }
     }
 
     /// Starts the record of the Services' endpoints.
@@ -78,7 +87,7 @@ impl Lane {
     pub(crate) async fn judge(&self, mut case: Case, what: &mut String) {
         case.recorder.stop().await;
         for service in &self.services {
-            if case.recorder.fewest_ready(service) != 1 {
+            if case.recorder.fewest_ready(service) != self.replicas {
                 let _ = writeln!(what, "Service {service} had {:?} ready endpoints", case.recorder.counts(service));
             }
         }
@@ -111,9 +120,10 @@ impl Lane {
             let _ = writeln!(what, "the lease of {} is left", self.old);
         }
         let pods = self.pods().await;
-        if pods.len() != self.services.len() {
+        let wanted = self.services.len() * self.replicas;
+        if pods.len() != wanted {
             let names: Vec<_> = pods.iter().map(ResourceExt::name_any).collect();
-            let _ = writeln!(what, "{} pods instead of {}: {names:?}", pods.len(), self.services.len());
+            let _ = writeln!(what, "{} pods instead of {wanted}: {names:?}", pods.len());
         }
         for pod in &pods {
             let marks: Vec<_> = MARKS.iter().filter(|mark| pod.annotations().contains_key(**mark)).collect();

@@ -66,7 +66,9 @@ struct Shared {
     count: AtomicUsize,
     /// Once the plugin is killed, nothing more of it is forwarded.
     is_dead: AtomicBool,
-    are_watches_silent: watch::Sender<bool>,
+    /// How often the open watches were silenced.
+    silences: watch::Sender<usize>,
+    is_token_expired: AtomicBool,
     struck: Notify,
 }
 
@@ -90,7 +92,8 @@ impl FaultProxy {
             arrivals: Mutex::default(),
             count: AtomicUsize::new(0),
             is_dead: AtomicBool::new(false),
-            are_watches_silent: watch::Sender::new(false),
+            silences: watch::Sender::new(0),
+            is_token_expired: AtomicBool::new(false),
             struck: Notify::new(),
         });
         let through = control_plane.user_through(user, &server_url(address), &certified.cert.pem());
@@ -120,15 +123,14 @@ impl FaultProxy {
         self.arrivals().iter().filter(|arrival| arrival.fault.is_some()).count()
     }
 
-    /// From now on no byte of any watch comes through, of those that are open and of those to come, until
-    /// [`FaultProxy::let_new_watches_speak`]; the connections stay open.
-    pub fn silence_watches(&self) {
-        self.shared.are_watches_silent.send_replace(true);
+    /// From now on no byte comes through of the watches that are open; their connections stay so. New ones speak.
+    pub fn silence_open_watches(&self) {
+        self.shared.silences.send_modify(|silences| *silences += 1);
     }
 
-    /// Lets watches through that begin from now on; those that fell silent stay so.
-    pub fn let_new_watches_speak(&self) {
-        self.shared.are_watches_silent.send_replace(false);
+    /// From now on every request is answered 401.
+    pub fn expire_token(&self) {
+        self.shared.is_token_expired.store(true, Ordering::SeqCst);
     }
 
     /// Waits until a request has been tampered with.
@@ -192,6 +194,9 @@ impl Shared {
         if self.is_dead.load(Ordering::SeqCst) {
             return Err(Broken);
         }
+        if self.is_token_expired.load(Ordering::SeqCst) {
+            return Ok(answer::status(401));
+        }
         match fault {
             Some(Fault::KillBefore) => {
                 self.kill(pid);
@@ -237,7 +242,7 @@ impl Shared {
 
     async fn pass(&self, response: Response<Body>, kind: RequestKind) -> Result<Response<AnswerBody>, Broken> {
         if kind == RequestKind::Watch {
-            return Ok(answer::until_silence(response, self.are_watches_silent.subscribe()));
+            return Ok(answer::until_silence(response, self.silences.subscribe()));
         }
         answer::whole(response).await
     }

@@ -59,10 +59,10 @@ pub(super) fn silent(response: Response<Body>) -> Response<AnswerBody> {
     streamed(response, future::ready(()), Ending::Silence)
 }
 
-/// A stream that falls silent when it is told to, and stays so.
-pub(super) fn until_silence(response: Response<Body>, mut is_silent: watch::Receiver<bool>) -> Response<AnswerBody> {
+/// A stream that falls silent the next time that all are told to, and stays so.
+pub(super) fn until_silence(response: Response<Body>, mut silences: watch::Receiver<usize>) -> Response<AnswerBody> {
     let until = async move {
-        if is_silent.wait_for(|is_silent| *is_silent).await.is_err() {
+        if silences.changed().await.is_err() {
             // The proxy is gone, and its connections with it.
             future::pending::<()>().await;
         }

@@ -6,8 +6,12 @@ use std::time::Duration;
 
 use super::fault::{Fault, RequestKind};
 
-/// Of a hundred requests, so many are tampered with while a seeded schedule has faults left.
-const RATE: u64 = 35;
+/// Of a hundred requests, so many are tampered with: one of these, while a seeded schedule has faults left.
+const RATES: [u64; 2] = [35, 60];
+
+/// At most so many requests at the beginning of a seeded schedule are left alone, so that not all of its faults hit
+/// what a run asks before it acts.
+const LONGEST_CALM: u64 = 24;
 
 /// Says what is done to each request.
 #[derive(Clone, Debug)]
@@ -24,6 +28,8 @@ pub enum Schedule {
 #[derive(Clone, Debug)]
 pub struct Seeded {
     seed: u64,
+    rate: u64,
+    calm: u64,
     left: usize,
     seen: BTreeMap<String, u64>,
 }
@@ -32,33 +38,43 @@ impl Schedule {
     /// Draws up to `faults` faults. What happens to the k-th request of a method and path depends on the seed alone,
     /// however requests overtake each other.
     pub fn seeded(seed: u64, faults: usize) -> Self {
-        Self::Seeded(Seeded { seed, left: faults, seen: BTreeMap::new() })
+        let drawn = draw(&("schedule", seed));
+        let rate = *pick(&RATES, drawn);
+        let calm = drawn / 7 % (LONGEST_CALM + 1);
+        Self::Seeded(Seeded { seed, rate, calm, left: faults, seen: BTreeMap::new() })
     }
 
     pub(super) fn decide(&mut self, number: usize, what: &str, kind: RequestKind) -> Option<Fault> {
         match self {
             Self::Calm => None,
             Self::At(at, fault) => (*at == number).then_some(*fault),
-            Self::Seeded(seeded) => seeded.decide(what, kind),
+            Self::Seeded(seeded) => seeded.decide(number, what, kind),
         }
     }
 }
 
 impl Seeded {
-    fn decide(&mut self, what: &str, kind: RequestKind) -> Option<Fault> {
+    fn decide(&mut self, number: usize, what: &str, kind: RequestKind) -> Option<Fault> {
         let occurrence = self.seen.entry(what.to_owned()).or_default();
         *occurrence += 1;
-        let mut hasher = DefaultHasher::new();
-        (self.seed, what, *occurrence).hash(&mut hasher);
-        let drawn = hasher.finish();
-        if self.left == 0 || drawn % 100 >= RATE {
+        let drawn = draw(&(self.seed, what, *occurrence));
+        if self.left == 0 || (number as u64) <= self.calm || drawn % 100 >= self.rate {
             return None;
         }
         self.left -= 1;
-        let choices = choices(kind);
-        let choice = usize::try_from((drawn / 100) % (choices.len() as u64)).expect("it is less than a length");
-        choices.get(choice).copied()
+        Some(*pick(&choices(kind), drawn / 100))
     }
+}
+
+fn draw(from: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    from.hash(&mut hasher);
+    hasher.finish()
+}
+
+fn pick<T>(choices: &[T], drawn: u64) -> &T {
+    let index = usize::try_from(drawn % (choices.len() as u64)).expect("it is less than a length");
+    choices.get(index).expect("it is less than the length")
 }
 
 /// The faults that a kind of request can meet, each as often as it stands here.
