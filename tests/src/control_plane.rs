@@ -127,7 +127,7 @@ impl ControlPlane {
     }
 
     /// Uses a cluster that exists already, with the current context of a kubeconfig. It has no audit log to read.
-    fn existing(kubeconfig: &Path) -> Self {
+    pub fn existing(kubeconfig: &Path) -> Self {
         let folder =
             tempfile::Builder::new().prefix("handover-e2e-").tempdir().expect("a temporary folder can be made").keep();
         Self::new(kubeconfig, String::from("the existing cluster"), None, programs(), folder, None)

@@ -38,6 +38,15 @@ impl<'a> NodeBuilder<'a> {
         Self { namespace, name, object }.capacity("32", "128Gi", 250)
     }
 
+    /// Gives it this very name in the cluster, without the namespace's in front.
+    pub fn called(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.name);
+        self.edit(|node| {
+            node["metadata"]["name"] = json!(name);
+            node["metadata"]["labels"]["kubernetes.io/hostname"] = json!(name);
+        })
+    }
+
     /// Adds a label.
     pub fn label(self, key: &str, value: &str) -> Self {
         self.edit(|node| node["metadata"]["labels"][key] = json!(value))

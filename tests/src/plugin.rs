@@ -85,6 +85,7 @@ pub struct Invocation {
     kubeconfig: PathBuf,
     stdin: Option<String>,
     deadline: Duration,
+    is_shown: bool,
 }
 
 impl Invocation {
@@ -105,6 +106,7 @@ impl Invocation {
             kubeconfig: namespace.user().kubeconfig.clone(),
             stdin: None,
             deadline: RUN_DEADLINE,
+            is_shown: false,
         }
     }
 
@@ -132,6 +134,12 @@ impl Invocation {
         self
     }
 
+    /// Lets it write to this process's own terminal; what it writes is then not in the [`Run`].
+    pub fn shown(mut self) -> Self {
+        self.is_shown = true;
+        self
+    }
+
     /// Says how long it may take (default 120 s).
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
@@ -155,8 +163,8 @@ impl Invocation {
             .env("PATH", &self.search_path)
             .envs(&self.environment)
             .stdin(if self.stdin.is_some() { Stdio::piped() } else { Stdio::null() })
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+            .stdout(if self.is_shown { Stdio::inherit() } else { Stdio::piped() })
+            .stderr(if self.is_shown { Stdio::inherit() } else { Stdio::piped() })
             .kill_on_drop(true);
         let command_line = format!("kubectl {}", self.arguments.join(" "));
         let mut child = command.spawn().unwrap_or_else(|error| panic!("start {command_line}: {error}"));
@@ -168,8 +176,12 @@ impl Invocation {
             });
         }
         let output = Output::new();
-        pipes.spawn(output.clone().read(child.stdout.take().expect("the output is a pipe"), Pipe::Stdout));
-        pipes.spawn(output.clone().read(child.stderr.take().expect("the errors are a pipe"), Pipe::Stderr));
+        if let Some(pipe) = child.stdout.take() {
+            pipes.spawn(output.clone().read(pipe, Pipe::Stdout));
+        }
+        if let Some(pipe) = child.stderr.take() {
+            pipes.spawn(output.clone().read(pipe, Pipe::Stderr));
+        }
         Running { child, command_line, output, pipes, started: Instant::now(), deadline: self.deadline }
     }
 }

@@ -210,6 +210,19 @@ impl<'a> WorkloadBuilder<'a> {
         ] } }))
     }
 
+    /// Lets its pods run on every node of the cluster, but on this one if they can.
+    pub fn preferring(self, node: &str) -> Self {
+        let term = json!({ "matchExpressions": [
+            { "key": "kubernetes.io/hostname", "operator": "In", "values": [node] },
+        ] });
+        self.affinity(json!({ "nodeAffinity": { "preferredDuringSchedulingIgnoredDuringExecution": [
+            { "weight": 100, "preference": term },
+        ] } }))
+        .edit_pod(|pod| {
+            pod["spec"].as_object_mut().expect("a pod's spec is an object").remove("nodeSelector");
+        })
+    }
+
     /// Binds its pods to one node by name, past the scheduler.
     pub fn on_node(self, node: &str) -> Self {
         self.edit_pod(|pod| pod["spec"]["nodeName"] = json!(node))
