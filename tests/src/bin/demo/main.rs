@@ -19,7 +19,7 @@ const PATIENCE: &str = "--timeout=25s";
 
 /// Drains the same node of the same shop twice: with `kubectl drain` and with `kubectl safedrain`
 #[derive(Debug, Parser)]
-#[command(name = "scripts/demo")]
+#[command(name = "scripts/demo", bin_name = "scripts/demo")]
 struct Args {
     /// Leave the cluster running afterwards, until Ctrl-C
     #[arg(long, conflicts_with = "kubeconfig")]
@@ -104,7 +104,8 @@ async fn keep(control_plane: &ControlPlane, pools: &Namespace) {
     let shop = Shop::open(control_plane, "pool-old-a").await;
     title("The cluster stays until you press Ctrl-C. In another terminal:");
     let path = control_plane.folder().join("path");
-    println!("  export PATH={}:$PATH KUBECONFIG={}", path.display(), pools.user().kubeconfig.display());
+    println!("  export PATH={}:$PATH", path.display());
+    println!("  export KUBECONFIG={}", pools.user().kubeconfig.display());
     println!("  kubectl get pods -A -o wide          the shop is in namespace {}", shop.namespace().name());
     println!("  kubectl safedrain pool-old-a --dry-run");
     println!("  kubectl safedrain pool-old-a");

@@ -73,7 +73,8 @@ impl Shop {
             .await
             .expect_code(0);
         let here = all.stdout.lines().filter(|line| line.contains(&format!(" {} ", self.node))).count();
-        println!("{title}: {here} pods of the shop on {}, besides the DaemonSet's\n", self.node);
+        let pods = if here == 1 { "pod" } else { "pods" };
+        println!("{title}: {here} {pods} of the shop on {}, besides the DaemonSet's\n", self.node);
         print!("{}", all.stdout);
     }
 }
