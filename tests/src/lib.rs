@@ -37,5 +37,5 @@ pub use audit::{AuditEvent, AuditLog};
 pub use control_plane::{ControlPlane, User};
 pub use endpoints::{EndpointRecorder, Sample};
 pub use namespace::Namespace;
-pub use plugin::{Invocation, Kubectl, Plugin, Run, Running};
+pub use plugin::{Invocation, Kubectl, Plugin, Run, Running, packages_folder};
 pub use wait::eventually;
