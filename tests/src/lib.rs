@@ -40,5 +40,5 @@ pub use control_plane::{ControlPlane, User};
 pub use endpoints::{EndpointRecorder, Sample};
 pub use fault_proxy::{Fault, FaultProxy, Schedule};
 pub use namespace::Namespace;
-pub use plugin::{Invocation, Kubectl, Plugin, Run, Running};
+pub use plugin::{Invocation, Kubectl, Plugin, Run, Running, packages_folder};
 pub use wait::eventually;

@@ -122,6 +122,15 @@ impl Invocation {
         self
     }
 
+    /// Looks for plugins in `folder` before anywhere else.
+    pub fn path_first(mut self, folder: &Path) -> Self {
+        let mut path = folder.as_os_str().to_owned();
+        path.push(":");
+        path.push(&self.search_path);
+        self.search_path = path;
+        self
+    }
+
     /// Runs as another user than the namespace's.
     pub fn user(mut self, user: &User) -> Self {
         self.kubeconfig.clone_from(&user.kubeconfig);
@@ -396,6 +405,13 @@ fn link(to: &Path, at: &Path) {
         Ok(()) | Err(_) => {}
     }
     assert!(fs::metadata(at).is_ok_and(|file| file.is_file()), "{} is missing", to.display());
+}
+
+/// Returns the folder into which `scripts/package` puts archives, sums and manifests.
+pub fn packages_folder() -> PathBuf {
+    let folder = target_folder().parent().expect("target has a folder for each profile").join("package");
+    assert!(folder.is_dir(), "{} is missing: run `scripts/package` first", folder.display());
+    folder
 }
 
 /// Returns the folder into which cargo puts the plugins: the one above the test program's.

@@ -81,6 +81,20 @@ where
 }
 
 impl Launch {
+    /// Makes the launch of a command line in an empty environment, for tests.
+    #[cfg(test)]
+    pub(crate) fn with_arguments(
+        identity: &'static PluginIdentity,
+        arguments: impl IntoIterator<Item = impl Into<OsString>>,
+    ) -> Self {
+        Self {
+            identity,
+            environment: Environment::default(),
+            arguments: arguments.into_iter().map(Into::into).collect(),
+            console: Rc::default(),
+        }
+    }
+
     /// Parses the command line. Help, version and usage errors are a [`Failure`] too: `?` ends the run properly.
     pub fn parse<A: Parser>(&self) -> Result<A, Failure> {
         let matches = self.command::<A>().try_get_matches_from(&self.arguments)?;

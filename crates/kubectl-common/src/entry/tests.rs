@@ -11,12 +11,7 @@ struct Cli {
 }
 
 fn launch(arguments: &[&str]) -> Launch {
-    Launch {
-        identity: &SAFEDRAIN,
-        environment: Environment::default(),
-        arguments: arguments.iter().map(OsString::from).collect(),
-        console: Rc::default(),
-    }
+    Launch::with_arguments(&SAFEDRAIN, arguments)
 }
 
 #[test]
