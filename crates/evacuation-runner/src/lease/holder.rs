@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use cluster_model::legible::Legible;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use serde::{Deserialize, Serialize};
@@ -30,7 +31,9 @@ pub struct Holder {
 
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}@{} (process {}, run {}, since {:.0})", self.user, self.host, self.pid, self.run, self.since)
+        let Self { run, user, host, machine: _, pid, since } = self;
+        let (run, user, host) = (Legible(run), Legible(user), Legible(host));
+        write!(f, "{user}@{host} (process {pid}, run {run}, since {since:.0})")
     }
 }
 
