@@ -81,9 +81,11 @@ pub struct Invocation {
     environment: BTreeMap<String, String>,
     kubectl: PathBuf,
     search_path: OsString,
-    home: PathBuf,
+    home: Option<PathBuf>,
     kubeconfig: PathBuf,
     stdin: Option<String>,
+    redirection: Option<String>,
+    is_unread: bool,
     deadline: Duration,
 }
 
@@ -101,9 +103,11 @@ impl Invocation {
             environment: BTreeMap::new(),
             kubectl: path.join("kubectl"),
             search_path,
-            home: control_plane.folder().join("home"),
+            home: Some(control_plane.folder().join("home")),
             kubeconfig: namespace.user().kubeconfig.clone(),
             stdin: None,
+            redirection: None,
+            is_unread: false,
             deadline: RUN_DEADLINE,
         }
     }
@@ -123,6 +127,24 @@ impl Invocation {
     /// Runs as another user than the namespace's.
     pub fn user(mut self, user: &User) -> Self {
         self.kubeconfig.clone_from(&user.kubeconfig);
+        self
+    }
+
+    /// Takes HOME away.
+    pub fn homeless(mut self) -> Self {
+        self.home = None;
+        self
+    }
+
+    /// Starts it by a shell with this redirection, for example `>&-` for a closed standard output.
+    pub fn redirected(mut self, redirection: &str) -> Self {
+        self.redirection = Some(redirection.to_owned());
+        self
+    }
+
+    /// Closes the reading end of its standard output before it can write, as `| true` may.
+    pub fn unread(mut self) -> Self {
+        self.is_unread = true;
         self
     }
 
@@ -146,11 +168,18 @@ impl Invocation {
 
     /// Starts it; it is killed when the returned value is dropped.
     pub fn spawn(self) -> Running {
-        let mut command = Command::new(&self.kubectl);
+        let mut command = match &self.redirection {
+            None => Command::new(&self.kubectl),
+            Some(redirection) => {
+                let mut shell = Command::new("/bin/sh");
+                shell.arg("-c").arg(format!("exec \"$0\" \"$@\" {redirection}")).arg(&self.kubectl);
+                shell
+            }
+        };
         command
             .args(&self.arguments)
             .env_clear()
-            .env("HOME", &self.home)
+            .envs(self.home.iter().map(|home| ("HOME", home)))
             .env("KUBECONFIG", &self.kubeconfig)
             .env("PATH", &self.search_path)
             .envs(&self.environment)
@@ -168,7 +197,12 @@ impl Invocation {
             });
         }
         let output = Output::new();
-        pipes.spawn(output.clone().read(child.stdout.take().expect("the output is a pipe"), Pipe::Stdout));
+        let stdout = child.stdout.take().expect("the output is a pipe");
+        if self.is_unread {
+            drop(stdout);
+        } else {
+            pipes.spawn(output.clone().read(stdout, Pipe::Stdout));
+        }
         pipes.spawn(output.clone().read(child.stderr.take().expect("the errors are a pipe"), Pipe::Stderr));
         Running { child, command_line, output, pipes, started: Instant::now(), deadline: self.deadline }
     }

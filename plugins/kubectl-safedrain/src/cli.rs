@@ -35,11 +35,11 @@ pub struct DrainArgs {
     pub max_surge: Option<MaxSurge>,
 
     /// Hold so long after a new endpoint is ready
-    #[arg(long, default_value = "2s", value_name = "DURATION")]
+    #[arg(long, default_value = "2s", allow_hyphen_values = true, value_name = "DURATION")]
     pub settle: GoDuration,
 
     /// Attach the old pod again when its replacement takes longer than this
-    #[arg(long, default_value = "10m", value_name = "DURATION")]
+    #[arg(long, default_value = "10m", allow_hyphen_values = true, value_name = "DURATION")]
     pub replacement_timeout: GoDuration,
 
     /// Let pods go that no controller makes again
@@ -65,11 +65,12 @@ pub struct DrainArgs {
     pub ignore_errors: bool,
 
     /// Seconds that each pod gets to end; negative: its own
-    #[arg(long, default_value_t = -1, allow_negative_numbers = true, value_name = "SECONDS")]
+    #[arg(long, default_value_t = -1, allow_hyphen_values = true, value_name = "SECONDS",
+          value_parser = parse_seconds)]
     pub grace_period: i64,
 
     /// Give up on a node after so long; 0s: never
-    #[arg(long, default_value = "0s", value_name = "DURATION")]
+    #[arg(long, default_value = "0s", allow_hyphen_values = true, value_name = "DURATION")]
     pub timeout: GoDuration,
 
     /// Move only the pods that this label selector chooses
@@ -122,6 +123,11 @@ pub struct DrainArgs {
     /// Which cluster, as whom.
     #[command(flatten)]
     pub kube: KubeFlags,
+}
+
+/// Reads `--grace-period`, which takes no unit while flags beside it need one.
+fn parse_seconds(text: &str) -> Result<i64, &'static str> {
+    text.parse().map_err(|_| "must be whole seconds without a unit, such as 30; -1 for each pod's own")
 }
 
 /// `--strategy`.

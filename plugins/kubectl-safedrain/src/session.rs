@@ -1,10 +1,12 @@
 //! What every run needs: the connection, who runs it, and the clock's word for now.
 
+use std::pin::pin;
 use std::time::Duration;
 
+use cluster_model::identity::NodeName;
 use evacuation::engine::RunIdentity;
-use evacuation_runner::access::ApiAccess;
-use evacuation_runner::lease::Holder;
+use evacuation_runner::access::{ApiAccess, DEFAULT_TIMEOUT};
+use evacuation_runner::lease::{Holder, LeaseGuard, LeaseNews};
 use evacuation_runner::live_view::{LiveView, Seen};
 use jiff::Timestamp;
 use kubectl_common::connect::{Connection, connect};
@@ -18,6 +20,8 @@ use crate::request;
 
 /// How long the watches may take to bring their first lists.
 const SYNC_LIMIT: Duration = Duration::from_secs(60);
+/// A wait for the server that lasts longer is told.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// The most objects in a page.
 const LARGEST_PAGE: u32 = 100;
 
@@ -53,6 +57,45 @@ impl Session {
         };
         Ok(Self { connection, access, identity, holder, started })
     }
+}
+
+/// Awaits requests and, when they take long, says what is waited for: a run that is silent looks dead.
+pub(crate) async fn patiently<T>(session: &Session, output: &Output, requests: impl Future<Output = T>) -> T {
+    let mut requests = pin!(requests);
+    tokio::select! {
+        done = &mut requests => return done,
+        () = tokio::time::sleep(PATIENCE) => {}
+    }
+    let limit = session.access.request_timeout.unwrap_or(DEFAULT_TIMEOUT);
+    output.note(&format!(
+        "waiting for {} to answer; a request is given up after {} s (--request-timeout)",
+        session.connection.cluster.server,
+        limit.as_secs_f32()
+    ));
+    requests.await
+}
+
+/// Takes the leases of the nodes, and tells what it takes.
+pub(crate) async fn take_lease(
+    session: &Session,
+    output: &Output,
+    targets: &[NodeName],
+) -> Result<LeaseGuard, DrainError> {
+    let mut told = false;
+    let taken = LeaseGuard::acquire(&session.access, targets, &session.holder, |news| match news {
+        LeaseNews::Observing { node, holder, left } => {
+            if !std::mem::replace(&mut told, true) {
+                output.note(&format!("node {node} is held by {holder}; watching for 15 s whether that run lives"));
+            }
+            output.status(&format!("{} s left to watch node {node}'s holder", left.as_secs_f32().ceil()));
+        }
+        LeaseNews::TakenOver { node, holder } => {
+            output.note(&format!("node {node} was held by a dead run: {holder}"));
+        }
+    })
+    .await;
+    output.clear_status();
+    taken.map_err(DrainError::Lease)
 }
 
 /// Waits until every watch has brought its first list, telling of trouble on the way.

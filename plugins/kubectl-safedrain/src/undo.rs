@@ -7,7 +7,6 @@ use cluster_model::node::Node;
 use evacuation::engine::{Engine, Outcome, StepEnd};
 use evacuation::request::{DrainRequest, Strategy};
 use evacuation_runner::interrupts::Interrupts;
-use evacuation_runner::lease::{LeaseGuard, LeaseNews};
 use evacuation_runner::live_view::LiveView;
 use evacuation_runner::observe::{self, ListError};
 use evacuation_runner::run::{self, News, RunEnd};
@@ -20,11 +19,14 @@ use serde::Serialize;
 
 use crate::cli::DrainArgs;
 use crate::document::{DocumentEvent, EventLine, Header};
-use crate::drain;
-use crate::failure::{DrainError, call_failed, count};
+use crate::failure::{DrainError, count, list_failed};
 use crate::render::{Narrator, Voice};
 use crate::request;
 use crate::session::{self, Session, now};
+use crate::{look, nodes, rights};
+
+/// For how many pods that stay detached the next command is told.
+const TOLD: usize = 3;
 
 /// What an undo came to.
 #[derive(Debug, Serialize)]
@@ -66,13 +68,14 @@ pub(crate) async fn run(args: &DrainArgs, launch: &Launch, output: &Output) -> R
     }
     let session = Session::open(args, launch).await?;
     let access = &session.access;
-    let failed =
-        |error: &ListError| call_failed(&session.connection, &error.source, &error.to_string().replace("cannot ", ""));
-    let nodes = observe::nodes(access).await.map_err(|error| failed(&error))?;
-    let mut found = observe::detached_pods(access).await.map_err(|error| failed(&error))?;
-    if let Some(unknown) = named.iter().find(|name| !nodes.iter().any(|node| node.name == **name)) {
-        return Err(DrainError::UnknownNode { name: unknown.to_string(), similar: Vec::new() }.into());
-    }
+    let failed = |error: &ListError| list_failed(&session.connection, error);
+    let looking = async {
+        let nodes = observe::nodes(access).await?;
+        Ok((nodes, observe::detached_pods(access).await?))
+    };
+    let (nodes, mut found) =
+        session::patiently(&session, output, looking).await.map_err(|error: ListError| failed(&error))?;
+    nodes::all_exist(&named, &nodes)?;
     let is_meant = |name: &NodeName| named.is_empty() || named.contains(name);
     found.retain(|pod| pod.node.as_ref().is_some_and(is_meant));
     let marked = nodes.iter().filter(|node: &&Node| node.run.is_some() && is_meant(&node.name)).map(|node| &node.name);
@@ -82,7 +85,7 @@ pub(crate) async fn run(args: &DrainArgs, launch: &Launch, output: &Output) -> R
         output.note("nothing to undo: no node and no pod carries a mark");
         return Ok(finish(args, &session, output, &targets, None, Outcome::Done));
     }
-    drain::check_marks(&nodes, &targets)?;
+    look::check_marks(&nodes, &targets)?;
     let observation = observe::for_drain(access, nodes, &targets, None, false).await.map_err(|error| failed(&error))?;
     let on_targets = observation.cluster.pods().filter(|pod| pod.detached.is_some());
     let detached: Vec<_> = on_targets
@@ -90,30 +93,17 @@ pub(crate) async fn run(args: &DrainArgs, launch: &Launch, output: &Output) -> R
         .filter(|(_, node)| targets.contains(node))
         .collect();
     if args.dry_run.mode() == DryRun::Client {
-        if args.output.output.is_machine_readable() {
-            let pods = detached.iter().map(|(pod, _)| UndonePod { pod, result: None }).collect();
-            show(args, output, &UndoReport::new(&session, "dryRun", &targets, pods));
-            return Ok(ExitStatus::Done);
-        }
-        for node in &targets {
-            output.result_line(&format!("node/{node} would be released (dry run)"));
-        }
-        for (pod, _) in &detached {
-            output.result_line(&format!("pod/{} would be attached again (dry run)", pod.name));
-        }
+        show_dry_run(args, &session, output, &targets, detached.iter().map(|(pod, _)| pod));
         return Ok(ExitStatus::Done);
     }
+    let namespaces = detached.iter().map(|(pod, _)| pod.namespace.clone()).collect();
+    let missing = rights::missing(&session, &rights::of_undo(namespaces, &observation)).await?;
+    if !missing.is_empty() {
+        return Err(DrainError::may_not(missing, &session.connection).into());
+    }
     let mut interrupts = Interrupts::listen().map_err(DrainError::Signals)?;
-    let mut told = false;
-    let taking = LeaseGuard::acquire(access, &targets, &session.holder, |news| {
-        if let LeaseNews::Observing { node, holder, .. } = news
-            && !std::mem::replace(&mut told, true)
-        {
-            output.note(&format!("node {node} is held by {holder}; watching for 15 s whether that run lives"));
-        }
-    });
     let guard = tokio::select! {
-        taken = taking => taken.map_err(DrainError::Lease)?,
+        taken = session::take_lease(&session, output, &targets) => taken?,
         () = interrupts.next() => return Err(DrainError::InterruptedEarly.into()),
     };
     let mut view = LiveView::new(access, &targets, observation);
@@ -156,6 +146,26 @@ pub(crate) async fn run(args: &DrainArgs, launch: &Launch, output: &Output) -> R
     Ok(finish(args, &session, output, &targets, Some(&engine), outcome))
 }
 
+fn show_dry_run<'a>(
+    args: &DrainArgs,
+    session: &Session,
+    output: &Output,
+    targets: &[NodeName],
+    detached: impl Iterator<Item = &'a PodId>,
+) {
+    if args.output.output.is_machine_readable() {
+        let pods = detached.map(|pod| UndonePod { pod, result: None }).collect();
+        show(args, output, &UndoReport::new(session, "dryRun", targets, pods));
+        return;
+    }
+    for node in targets {
+        output.result_line(&format!("node/{node} would be released (dry run)"));
+    }
+    for pod in detached {
+        output.result_line(&format!("pod/{} would be attached again (dry run)", pod.name));
+    }
+}
+
 fn finish(
     args: &DrainArgs,
     session: &Session,
@@ -167,13 +177,21 @@ fn finish(
     let pods: Vec<_> =
         engine.iter().flat_map(|engine| engine.ends().map(|(pod, _, result, _)| UndonePod { pod, result })).collect();
     let verdict = if outcome == Outcome::Done { "undone" } else { "incomplete" };
-    let kept = pods.len();
+    let all = pods.len();
+    let is_kept = |pod: &&UndonePod<'_>| matches!(pod.result, Some(StepEnd::GivenUp(_)));
+    let kept: Vec<_> = pods.iter().filter(is_kept).take(TOLD).map(|pod| pod.pod.clone()).collect();
     show(args, output, &UndoReport::new(session, verdict, targets, pods));
     match outcome {
         Outcome::Done => ExitStatus::Done,
         Outcome::Interrupted => ExitStatus::Interrupted,
         Outcome::Stopped | Outcome::LeaseLost => {
-            output.note(&format!("not all of {} could be given back; see above", count(kept, "pod")));
+            output.note(&format!("not all of {} could be given back; see above", count(all, "pod")));
+            for pod in kept {
+                output.note(&format!(
+                    "  look at it, and delete it if nobody needs it: kubectl delete pod -n {} {}",
+                    pod.namespace, pod.name
+                ));
+            }
             ExitStatus::Stopped
         }
     }

@@ -1,5 +1,6 @@
 //! `kubectl safedrain` on the real control plane.
 
+mod bad_input;
 mod budgets;
 mod dry_run;
 mod many;
