@@ -53,7 +53,7 @@ impl<'a> Transcript<'a> {
     fn write(&mut self, case: &str, run: &Run) {
         let mut text = format!("# {case}\n$ {}\n", run.command_line);
         for (name, output) in [("stdout", &run.stdout), ("stderr", &run.stderr)] {
-            for line in output.lines() {
+            for line in without_strangers(self.ns, output).lines() {
                 let line = format!("{name}: {}", without_padding(line));
                 text += line.trim_end();
                 text += "\n";
@@ -87,6 +87,13 @@ impl<'a> Transcript<'a> {
         assert_eq!(self.surprises, Vec::<String>::new(), "{}", self.text);
         settings.bind(|| insta::assert_snapshot!(name, self.text.trim_end()));
     }
+}
+
+/// Leaves out the warnings of runs that other tests have under way on the same cluster.
+fn without_strangers(ns: &Namespace, text: &str) -> String {
+    let ours = format!("node {}-", ns.name());
+    let is_ours = |line: &&str| !line.contains("carries the mark of a run") || line.contains(&ours);
+    text.lines().filter(is_ours).collect::<Vec<_>>().join("\n")
 }
 
 /// A table is as wide as the names in it, which differ between test runs.
