@@ -56,9 +56,23 @@ impl Right {
     /// To see that a Service has its endpoint.
     pub const WATCH_ENDPOINT_SLICES: Self =
         Self { verb: "watch", group: "discovery.k8s.io", resource: "endpointslices", subresource: "" };
+    /// To lock a node.
+    pub const CREATE_LEASES: Self = Self::on_leases("create");
+    /// To see whether somebody has locked it.
+    pub const GET_LEASES: Self = Self::on_leases("get");
+    /// To keep it locked.
+    pub const UPDATE_LEASES: Self = Self::on_leases("update");
+    /// To unlock it.
+    pub const DELETE_LEASES: Self = Self::on_leases("delete");
     /// To see when a budget has room.
     pub const WATCH_BUDGETS: Self =
         Self { verb: "watch", group: "policy", resource: "poddisruptionbudgets", subresource: "" };
+}
+
+impl Right {
+    const fn on_leases(verb: &'static str) -> Self {
+        Self { verb, group: "coordination.k8s.io", resource: "leases", subresource: "" }
+    }
 }
 
 /// A right and where a run needs it.

@@ -1,6 +1,7 @@
 //! The command line: `kubectl drain`'s flags with their meaning, and what goes beyond them.
 
 use clap::{ArgAction, Parser};
+use evacuation_runner::lease::TakeOver;
 use kubectl_common::duration::GoDuration;
 use kubectl_common::flags::{DryRunFlags, KubeFlags, OutputFlags, parse_boolean};
 
@@ -102,6 +103,10 @@ pub struct DrainArgs {
     #[arg(long, conflicts_with = "selector")]
     pub undo: bool,
 
+    /// Take the nodes from another run that holds them, alive or not; that run stops
+    #[arg(long, conflicts_with = "status")]
+    pub take_over: bool,
+
     /// Go on when the cluster has moved since the plan was shown
     #[arg(short = 'y', long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
           default_missing_value = "true", default_value = "false", hide_default_value = true,
@@ -157,6 +162,11 @@ pub enum Goal {
 }
 
 impl DrainArgs {
+    /// From whom the nodes may be taken.
+    pub fn take_over(&self) -> TakeOver {
+        if self.take_over { TakeOver::FromAnybody } else { TakeOver::FromTheDead }
+    }
+
     /// Tells what is asked for. A node that is called like a subcommand is reached as `node/NAME`.
     pub fn goal(&self) -> Goal {
         if self.status {

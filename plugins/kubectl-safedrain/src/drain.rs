@@ -120,7 +120,7 @@ impl Drain<'_> {
         let access = &self.session.access;
         let mut interrupts = Interrupts::listen().map_err(DrainError::Signals)?;
         let taken = tokio::select! {
-            taken = session::take_lease(&self.session, self.output, targets) => taken,
+            taken = session::take_lease(&self.session, self.output, targets, self.args.take_over()) => taken,
             () = interrupts.next() => Err(DrainError::InterruptedEarly),
         };
         let guard = match taken {

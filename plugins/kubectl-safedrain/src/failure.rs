@@ -93,7 +93,9 @@ impl Remedies for DrainError {
                 )),
             ],
             Self::MayNot { questions, .. } => {
-                questions.iter().cloned().map(Remedy::Command).chain([role_remedy()]).collect()
+                let works = "to look still works: --dry-run=client shows the plan, --status what runs have left";
+                let last = [Remedy::Explain(works.to_owned()), role_remedy()];
+                questions.iter().cloned().map(Remedy::Command).chain(last).collect()
             }
             Self::UnknownMark { mark: UnknownMark::Newer(_), .. } => {
                 vec![Remedy::Explain("use the version of the plugin that wrote it".to_owned())]
@@ -112,11 +114,17 @@ impl Remedies for DrainError {
             Self::InterruptedEarly | Self::Signals(_) | Self::Output(_) => vec![],
             Self::Lease(LeaseError::Held { node, .. }) => vec![
                 Remedy::Command(format!("kubectl safedrain {node} --status")),
-                Remedy::Explain("wait for that run to end, or end it where it runs".to_owned()),
+                Remedy::Explain(
+                    "wait for that run to end, or end it where it runs; --take-over takes the node from it".to_owned(),
+                ),
             ],
-            Self::Lease(LeaseError::Call { .. }) => vec![Remedy::Command(
-                "kubectl auth can-i create leases.coordination.k8s.io -n kube-node-lease".to_owned(),
-            )],
+            Self::Lease(LeaseError::OutOfReach { .. }) => {
+                vec![Remedy::Explain("wait for that run to end, or end it where it runs".to_owned()), role_remedy()]
+            }
+            Self::Lease(LeaseError::Vanished { .. }) => vec![Remedy::Command("kubectl get nodes".to_owned())],
+            Self::Lease(LeaseError::Rights(_) | LeaseError::Call { .. }) => {
+                vec![Remedy::Command("kubectl get --raw /readyz".to_owned())]
+            }
         }
     }
 }
@@ -155,8 +163,14 @@ impl DrainError {
             | Self::NotServed { .. }
             | Self::MayNot { .. }
             | Self::UnknownMark { .. }
-            | Self::Lease(LeaseError::Call { .. } | LeaseError::Foreign { .. }) => ExitStatus::Refused,
-            Self::LeaseLostEarly(_) | Self::Lease(LeaseError::Held { .. } | LeaseError::Lost { .. }) => {
+            | Self::Lease(
+                LeaseError::Rights(_)
+                | LeaseError::Call { .. }
+                | LeaseError::Foreign { .. }
+                | LeaseError::Vanished { .. },
+            ) => ExitStatus::Refused,
+            Self::LeaseLostEarly(_)
+            | Self::Lease(LeaseError::Held { .. } | LeaseError::OutOfReach { .. } | LeaseError::Lost { .. }) => {
                 ExitStatus::HeldByAnother
             }
             Self::InterruptedEarly => ExitStatus::Interrupted,
@@ -183,7 +197,13 @@ pub(crate) fn call_failed(connection: &Connection, error: &CallError, attempt: &
             let error: ApiError = connection.explain(error, attempt);
             let is_forbidden = matches!(error.problem(), ApiProblem::Forbidden(_));
             let failure = Failure::from(error);
-            if is_forbidden { failure.with_remedy(role_remedy()) } else { failure }
+            if is_forbidden {
+                failure
+                    .with_remedy(Remedy::Explain("without it no plan can be made; nothing was changed".to_owned()))
+                    .with_remedy(role_remedy())
+            } else {
+                failure
+            }
         }
         CallError::Timeout(limit) => connection.no_answer(attempt, *limit).into(),
     }

@@ -6,8 +6,9 @@ use std::time::Duration;
 use cluster_model::identity::NodeName;
 use evacuation::engine::RunIdentity;
 use evacuation_runner::access::{ApiAccess, DEFAULT_TIMEOUT};
-use evacuation_runner::lease::{Holder, LeaseGuard, LeaseNews};
+use evacuation_runner::lease::{self, Holder, LeaseGuard, LeaseNews, TakeOver};
 use evacuation_runner::live_view::{LiveView, Seen};
+use evacuation_runner::preflight::MissingRight;
 use jiff::Timestamp;
 use kubectl_common::connect::{Connection, connect};
 use kubectl_common::entry::Launch;
@@ -80,9 +81,11 @@ pub(crate) async fn take_lease(
     session: &Session,
     output: &Output,
     targets: &[NodeName],
+    take_over: TakeOver,
 ) -> Result<LeaseGuard, DrainError> {
     let mut told = false;
-    let taken = LeaseGuard::acquire(&session.access, targets, &session.holder, |news| match news {
+    let taken = LeaseGuard::acquire(&session.access, targets, &session.holder, take_over, |news| match news {
+        LeaseNews::NoRight { missing } => output.note(&no_leases(&missing)),
         LeaseNews::Observing { node, holder, left } => {
             if !std::mem::replace(&mut told, true) {
                 output.note(&format!("node {node} is held by {holder}; watching for 15 s whether that run lives"));
@@ -92,10 +95,26 @@ pub(crate) async fn take_lease(
         LeaseNews::TakenOver { node, holder } => {
             output.note(&format!("node {node} was held by a dead run: {holder}"));
         }
+        LeaseNews::Seized { node, holder } => {
+            output.warning(&format!(
+                "node {node} was held by {holder}: taken over, as --take-over says; \
+                 that run stops as soon as it notices, which is waited for"
+            ));
+        }
     })
     .await;
     output.clear_status();
     taken.map_err(DrainError::Lease)
+}
+
+fn no_leases(missing: &[MissingRight]) -> String {
+    let verbs: Vec<_> = missing.iter().map(|missing| missing.right.verb).collect();
+    let blind = if verbs.contains(&"get") { ", and a run that holds a lease is not seen" } else { "" };
+    format!(
+        "no right to leases in {} (you may not {} them): the lock is an annotation on the node{blind}",
+        lease::NAMESPACE,
+        verbs.join(", ")
+    )
 }
 
 /// Waits until every watch has brought its first list, telling of trouble on the way.

@@ -103,7 +103,7 @@ pub(crate) async fn run(args: &DrainArgs, launch: &Launch, output: &Output) -> R
     }
     let mut interrupts = Interrupts::listen().map_err(DrainError::Signals)?;
     let guard = tokio::select! {
-        taken = session::take_lease(&session, output, &targets) => taken?,
+        taken = session::take_lease(&session, output, &targets, args.take_over()) => taken?,
         () = interrupts.next() => return Err(DrainError::InterruptedEarly.into()),
     };
     let mut view = LiveView::new(access, &targets, observation);

@@ -3,6 +3,7 @@
 mod bad_input;
 mod budgets;
 mod dry_run;
+mod lock;
 mod many;
 mod marks;
 mod refusals;
