@@ -6,6 +6,7 @@ mod dry_run;
 mod lock;
 mod many;
 mod marks;
+mod rbac;
 mod refusals;
 mod several_nodes;
 mod single_replica;

@@ -6,6 +6,7 @@
 mod command_line;
 mod kubeconfig;
 mod marks;
+mod rights;
 mod server;
 mod streams;
 mod vanished;
