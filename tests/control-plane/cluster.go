@@ -32,6 +32,8 @@ type clusterOptions struct {
 	stages  string
 	// controllerManagerQPS is the client limit of kube-controller-manager; 0 leaves its own (20 a second).
 	controllerManagerQPS int
+	// apiServerFlags are added to kube-apiserver's own.
+	apiServerFlags []string
 }
 
 // cluster is the running control plane.
@@ -90,7 +92,7 @@ func newCluster(options clusterOptions) (*cluster, error) {
 			"--data-dir="+filepath.Join(options.dir, "etcd"),
 			fmt.Sprintf("--client-port=%d", etcdPort),
 			fmt.Sprintf("--peer-port=%d", peerPort)),
-		component(nameAPIServer, apiServerFlags(c, etcdPort, serverPort, policy)...),
+		component(nameAPIServer, append(apiServerFlags(c, etcdPort, serverPort, policy), options.apiServerFlags...)...),
 		component(nameControllerManager, controllerManagerFlags(options, credentials)...),
 		component(nameScheduler, "--config="+schedulerConfig, "--secure-port=0"),
 		newChild(options.dir, nameKwok, options.kwok, append([]string{

@@ -67,6 +67,7 @@ func newRunCommand() *cobra.Command {
 	flags.StringVar(&options.kwok, "kwok", "", "path of kwok (default: beside this program)")
 	flags.StringVar(&options.stages, "stages", "", "kwok's stages, a file or a folder (default: the folder stages beside this program)")
 	flags.IntVar(&options.controllerManagerQPS, "kcm-qps", 200, "client limit of kube-controller-manager, requests a second; 0 leaves its own, 20")
+	flags.StringArrayVar(&options.apiServerFlags, "apiserver-flag", nil, "another flag for kube-apiserver, for example --runtime-config=policy/v1=false; may be repeated")
 	_ = command.MarkFlagRequired("dir")
 	return command
 }

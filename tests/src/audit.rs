@@ -125,6 +125,17 @@ impl AuditLog {
         self.events.iter().filter(|event| event.is_mutating()).collect()
     }
 
+    /// Returns the requests that were to change the cluster: no dry runs, and no access reviews, which are created and
+    /// change nothing.
+    pub fn changes(&self) -> Vec<&AuditEvent> {
+        self.mutating().into_iter().filter(|event| !event.dry_run && !event.is_access_review()).collect()
+    }
+
+    /// Returns the changes that were only rehearsed.
+    pub fn rehearsals(&self) -> Vec<&AuditEvent> {
+        self.mutating().into_iter().filter(|event| event.dry_run).collect()
+    }
+
     /// Returns the evictions, also refused ones and dry runs.
     pub fn evictions(&self) -> Vec<&AuditEvent> {
         self.events.iter().filter(|event| event.is_eviction()).collect()
@@ -161,6 +172,11 @@ impl AuditEvent {
     /// Returns whether it changes something, or would if it were no dry run.
     pub fn is_mutating(&self) -> bool {
         MUTATING.contains(&self.verb.as_str())
+    }
+
+    /// Returns whether it asks what its user may do.
+    pub fn is_access_review(&self) -> bool {
+        matches!(self.resource.as_str(), "selfsubjectaccessreviews" | "selfsubjectrulesreviews")
     }
 
     /// Returns whether it asks for the eviction of a pod.

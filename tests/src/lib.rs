@@ -5,6 +5,7 @@
 //! | [`control_plane`] | etcd, kube-apiserver, controllers and scheduler as processes on loopback, with kwok as the kubelets |
 //! | [`namespace`] | the part of the cluster that one test owns, and the user it acts as |
 //! | [`node`], [`workload`] | builders of what a test needs there |
+//! | [`roles`] | the roles in docs/rbac, bound to a user whole or with one right less |
 //! | [`wait`] | waiting for a condition by watching, with a deadline |
 //! | [`endpoints`] | the record of every change of a Service's ready endpoints |
 //! | [`audit`] | every request that a user sent, as the server saw it |
@@ -32,6 +33,7 @@ pub mod fault_proxy;
 pub mod namespace;
 pub mod node;
 pub mod plugin;
+pub mod roles;
 pub mod wait;
 pub mod workload;
 
@@ -41,4 +43,5 @@ pub use endpoints::{EndpointRecorder, Sample};
 pub use fault_proxy::{Fault, FaultProxy, Schedule};
 pub use namespace::Namespace;
 pub use plugin::{Invocation, Kubectl, Plugin, Run, Running, packages_folder};
+pub use roles::{Grant, Roles};
 pub use wait::eventually;

@@ -81,9 +81,11 @@ pub struct Invocation {
     environment: BTreeMap<String, String>,
     kubectl: PathBuf,
     search_path: OsString,
-    home: PathBuf,
+    home: Option<PathBuf>,
     kubeconfig: PathBuf,
     stdin: Option<String>,
+    redirection: Option<String>,
+    is_unread: bool,
     deadline: Duration,
     is_shown: bool,
 }
@@ -102,9 +104,11 @@ impl Invocation {
             environment: BTreeMap::new(),
             kubectl: path.join("kubectl"),
             search_path,
-            home: control_plane.folder().join("home"),
+            home: Some(control_plane.folder().join("home")),
             kubeconfig: namespace.user().kubeconfig.clone(),
             stdin: None,
+            redirection: None,
+            is_unread: false,
             deadline: RUN_DEADLINE,
             is_shown: false,
         }
@@ -137,6 +141,24 @@ impl Invocation {
         self
     }
 
+    /// Takes HOME away.
+    pub fn homeless(mut self) -> Self {
+        self.home = None;
+        self
+    }
+
+    /// Starts it by a shell with this redirection, for example `>&-` for a closed standard output.
+    pub fn redirected(mut self, redirection: &str) -> Self {
+        self.redirection = Some(redirection.to_owned());
+        self
+    }
+
+    /// Closes the reading end of its standard output before it can write, as `| true` may.
+    pub fn unread(mut self) -> Self {
+        self.is_unread = true;
+        self
+    }
+
     /// Writes text to the standard input, which is otherwise empty.
     pub fn stdin(mut self, text: &str) -> Self {
         self.stdin = Some(text.to_owned());
@@ -163,11 +185,18 @@ impl Invocation {
 
     /// Starts it; it is killed when the returned value is dropped.
     pub fn spawn(self) -> Running {
-        let mut command = Command::new(&self.kubectl);
+        let mut command = match &self.redirection {
+            None => Command::new(&self.kubectl),
+            Some(redirection) => {
+                let mut shell = Command::new("/bin/sh");
+                shell.arg("-c").arg(format!("exec \"$0\" \"$@\" {redirection}")).arg(&self.kubectl);
+                shell
+            }
+        };
         command
             .args(&self.arguments)
             .env_clear()
-            .env("HOME", &self.home)
+            .envs(self.home.iter().map(|home| ("HOME", home)))
             .env("KUBECONFIG", &self.kubeconfig)
             .env("PATH", &self.search_path)
             .envs(&self.environment)
@@ -185,7 +214,7 @@ impl Invocation {
             });
         }
         let output = Output::new();
-        if let Some(pipe) = child.stdout.take() {
+        if let Some(pipe) = child.stdout.take().filter(|_| !self.is_unread) {
             pipes.spawn(output.clone().read(pipe, Pipe::Stdout));
         }
         if let Some(pipe) = child.stderr.take() {

@@ -12,6 +12,7 @@
 //! * [`snapshot::ClusterSnapshot`] holds the objects and answers look-ups; [`snapshot::Change`] keeps it current.
 //! * [`disposition::classify`] tells what a drain may do with one pod.
 //! * [`marks`] are the traces that a run leaves in the cluster, and what makes them believable.
+//! * [`legible::Legible`] shows text that others have written into the cluster.
 //! * [`eviction_reply`] gives each answer of the eviction API its meaning.
 
 pub mod budget;
@@ -22,6 +23,7 @@ pub mod eviction_reply;
 #[cfg(any(test, feature = "fixtures"))]
 pub mod fixtures;
 pub mod identity;
+pub mod legible;
 pub mod marks;
 pub mod node;
 pub mod owners;

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::identity::{NodeName, Uid};
+use crate::legible::Legible;
 use crate::node::Node;
 use crate::owners::ReplicaSet;
 use crate::pod::{Pod, TEMPLATE_HASH};
@@ -54,25 +55,25 @@ pub struct DetachRecord {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Disbelief {
     /// It does not parse.
-    #[error("annotation {DETACHED_ANNOTATION} cannot be read: {0}")]
+    #[error("annotation {DETACHED_ANNOTATION} cannot be read: {}", Legible(.0))]
     Unreadable(String),
     /// A newer program wrote it.
     #[error("annotation {DETACHED_ANNOTATION} has version {0}, this program knows {VERSION}")]
     Newer(u32),
     /// No ReplicaSet has that name, uid and hash.
-    #[error("its record names ReplicaSet {name}, and no ReplicaSet with that uid and hash exists")]
+    #[error("its record names ReplicaSet {}, and no ReplicaSet with that uid and hash exists", Legible(.name))]
     NoSuchReplicaSet {
         /// The name in the record.
         name: String,
     },
     /// Given its hash back, the pod would still not be one of that ReplicaSet's.
-    #[error("its record names ReplicaSet {name}, whose selector does not match the pod")]
+    #[error("its record names ReplicaSet {}, whose selector does not match the pod", Legible(.name))]
     NotItsPod {
         /// The name in the record.
         name: String,
     },
     /// Somebody owns it.
-    #[error("it is managed by {owner}")]
+    #[error("it is managed by {}", Legible(.owner))]
     Owned {
         /// Kind and name of the owner.
         owner: String,
@@ -152,7 +153,7 @@ pub struct NodeRun {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UnknownMark {
     /// It does not parse.
-    #[error("annotation {RUN_ANNOTATION} cannot be read: {0}")]
+    #[error("annotation {RUN_ANNOTATION} cannot be read: {}", Legible(.0))]
     Unreadable(String),
     /// A newer program wrote it.
     #[error("annotation {RUN_ANNOTATION} has version {0}, this program knows {VERSION}")]

@@ -1,28 +1,36 @@
-//! One run at a time on a node: a Lease in the cluster, renewed while the run lives.
+//! One run at a time on a node: a Lease in the cluster, renewed while the run lives; where the user has no right to
+//! leases, an annotation on the node.
 //!
 //! Expiry is judged by the observer's own clock, from the last change that it saw: two laptops' clocks need not agree.
 //! The same machine may take over at once if the process that held the lease is dead. A holder that could not renew in
 //! time stops writing but goes on trying: the renewal is guarded by the version it knows, so it succeeds only if nobody
 //! has taken over.
+//!
+//! A run takes its own kind of lock first and looks for the other kind then. Of two runs that begin together at least
+//! one sees the other, so never both go on.
 
+mod annotation;
 mod holder;
+mod object;
+mod observation;
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use cluster_model::identity::NodeName;
-use futures::StreamExt;
 use jiff::Timestamp;
-use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
-use kube::api::{DeleteParams, Preconditions, WatchEvent, WatchParams};
-use kube::{Api, ResourceExt};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+pub use annotation::LOCK_ANNOTATION;
 pub use holder::Holder;
+pub use object::lease_name;
 
 use crate::access::{ApiAccess, CallError};
+use crate::preflight::{self, MissingRight, Need, Right};
+use annotation::HeldAnnotation;
+use object::HeldLease;
 
 /// Where the leases are: kubelets keep their own there, so the namespace exists in every cluster.
 pub const NAMESPACE: &str = "kube-node-lease";
@@ -34,10 +42,8 @@ const RENEWAL: Duration = Duration::from_secs(5);
 const RENEWAL_TIMEOUT: Duration = Duration::from_secs(4);
 /// The pause after a renewal that failed.
 const RENEWAL_RETRY: Duration = Duration::from_secs(1);
-/// The annotation that holds a [`Holder`].
-const HOLDER: &str = "handover/holder";
-/// The longest name that an object may have.
-const LONGEST_NAME: usize = 253;
+/// The pause after a living run's lock was taken: until its next renewal that run does not know, and writes.
+const SEIZURE_PAUSE: Duration = Duration::from_secs(6);
 
 /// Why a lease was not got.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +51,14 @@ pub enum LeaseError {
     /// Another run holds it, and is alive.
     #[error("node {node} is held by {holder}")]
     Held {
+        /// The node.
+        node: NodeName,
+        /// Who, from where, since when.
+        holder: Box<Holder>,
+    },
+    /// Another run holds a lease that this user has no right to take.
+    #[error("node {node} is held by {holder}, by a lease that you may not take over")]
+    OutOfReach {
         /// The node.
         node: NodeName,
         /// Who, from where, since when.
@@ -67,13 +81,22 @@ pub enum LeaseError {
     /// It was told to stop.
     #[error("interrupted while the leases were being taken")]
     Interrupted,
+    /// The node is not there any more.
+    #[error("node {node} was deleted before it could be locked")]
+    Vanished {
+        /// The node.
+        node: NodeName,
+    },
+    /// The server does not say which kind of lock the user may take.
+    #[error("cannot ask whether you may use leases in {NAMESPACE}")]
+    Rights(#[source] CallError),
     /// The server did not do it.
-    #[error("cannot take the lease of node {node} ({NAMESPACE}/{name})")]
+    #[error("cannot take the {lock} of node {node}")]
     Call {
         /// The node.
         node: NodeName,
-        /// The lease.
-        name: String,
+        /// What was to be taken or looked at.
+        lock: String,
         /// What happened.
         #[source]
         source: CallError,
@@ -83,6 +106,11 @@ pub enum LeaseError {
 /// What happens while a lease is being taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LeaseNews {
+    /// The user may not use leases, for want of these rights: nodes are locked by an annotation.
+    NoRight {
+        /// What is missing.
+        missing: Vec<MissingRight>,
+    },
     /// Another run's lease is there; it is watched for so long to see whether that run is alive.
     Observing {
         /// The node.
@@ -99,14 +127,37 @@ pub enum LeaseNews {
         /// Whose it was.
         holder: Holder,
     },
+    /// The lease of a run that may be alive was taken, as was asked for.
+    Seized {
+        /// The node.
+        node: NodeName,
+        /// Whose it was.
+        holder: Holder,
+    },
+}
+
+/// From whom a lock may be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TakeOver {
+    /// From a run that is dead.
+    FromTheDead,
+    /// From anybody: `--take-over`.
+    FromAnybody,
 }
 
 /// The leases of a run's nodes. While it is held, the run may write.
 #[derive(Debug)]
 pub struct LeaseGuard {
-    leases: Vec<HeldLease>,
+    locks: Vec<Lock>,
     /// Until when the oldest renewal lasts.
     valid_until: Cell<Deadline>,
+}
+
+/// One node's lock.
+#[derive(Debug)]
+enum Lock {
+    Lease(HeldLease),
+    Annotation(HeldAnnotation),
 }
 
 /// A moment by both clocks: the monotonic one stands still while a laptop sleeps, the wall clock can be set.
@@ -128,42 +179,123 @@ impl Deadline {
     }
 }
 
-#[derive(Debug)]
-struct HeldLease {
-    node: NodeName,
-    api: Api<Lease>,
-    name: String,
-    holder: Holder,
-    uid: String,
-    resource_version: std::cell::RefCell<String>,
+/// Who wants a lock, of which node, and who may lose it.
+struct Claim<'a> {
+    access: &'a ApiAccess,
+    node: &'a NodeName,
+    holder: &'a Holder,
+    take_over: TakeOver,
+    stop: &'a CancellationToken,
+}
+
+impl Claim<'_> {
+    /// Waits for something unless it is told to stop. Not for requests: one that is dropped half-way could leave a lock
+    /// behind.
+    async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Result<T, LeaseError> {
+        tokio::select! {
+            done = work => Ok(done),
+            () = self.stop.cancelled() => Err(LeaseError::Interrupted),
+        }
+    }
+
+    fn go_on(&self) -> Result<(), LeaseError> {
+        if self.stop.is_cancelled() { Err(LeaseError::Interrupted) } else { Ok(()) }
+    }
+}
+
+/// How a lock was got.
+struct Taken<L> {
+    lock: L,
+    is_seized: bool,
+}
+
+enum Renewal {
+    Done,
+    Failed,
+    Lost(String),
 }
 
 impl LeaseGuard {
-    /// Takes the leases of all nodes, or none of them: also when `stop` is cancelled meanwhile. A request is never
-    /// dropped half-way, or its lease could be left behind.
+    /// Takes the leases of all nodes, or none of them. Where the user lacks a right that a lease needs, the lock is an
+    /// annotation on the node, with the same holder and the same rules. When `stop` is cancelled meanwhile, it ends in
+    /// good order with none.
     pub async fn acquire(
         access: &ApiAccess,
         nodes: &[NodeName],
         holder: &Holder,
+        take_over: TakeOver,
         stop: &CancellationToken,
         mut news: impl FnMut(LeaseNews),
     ) -> Result<Self, LeaseError> {
-        let mut guard = Self { leases: Vec::new(), valid_until: Cell::new(Deadline::after(DURATION)) };
+        let missing = missing_rights(access).await.map_err(LeaseError::Rights)?;
+        let uses_leases = missing.is_empty();
+        let sees_leases = missing.iter().all(|missing| missing.right != Right::GET_LEASES);
+        if !uses_leases {
+            news(LeaseNews::NoRight { missing });
+        }
+        let mut guard = Self { locks: Vec::new(), valid_until: Cell::new(Deadline::after(DURATION)) };
+        let mut was_seized = false;
         for node in nodes {
-            // A wait for this node must not let the leases of the others run out.
-            let taken = tokio::select! {
-                taken = acquire_one(access, node, holder, stop, &mut news) => taken,
-                why = guard.keep(access), if !guard.leases.is_empty() => Err(LeaseError::Lost { why }),
-            };
-            match taken {
-                Ok(lease) => guard.leases.push(lease),
-                Err(error) => {
-                    guard.release(access).await;
-                    return Err(error);
+            let claim = Claim { access, node, holder, take_over, stop };
+            let taking = async {
+                if uses_leases {
+                    let Taken { lock, is_seized } = object::take(&claim, &mut news).await?;
+                    Ok(Taken { lock: Lock::Lease(lock), is_seized })
+                } else {
+                    let Taken { lock, is_seized } = annotation::take(&claim, &mut news).await?;
+                    Ok(Taken { lock: Lock::Annotation(lock), is_seized })
                 }
+            };
+            // A wait for this node must not let the leases of the others run out.
+            let taken = match Box::pin(guard.meanwhile(access, taking)).await {
+                Ok(taken) => taken,
+                Err(error) => return guard.give_up(access, error).await,
+            };
+            guard.locks.push(taken.lock);
+            was_seized |= taken.is_seized;
+            let looking = async {
+                if uses_leases {
+                    annotation::clear(&claim, &mut news).await
+                } else if sees_leases {
+                    object::respect(&claim, &mut news).await
+                } else {
+                    Ok(false)
+                }
+            };
+            match Box::pin(guard.meanwhile(access, looking)).await {
+                Ok(is_seized) => was_seized |= is_seized,
+                Err(error) => return guard.give_up(access, error).await,
+            }
+        }
+        if was_seized {
+            let pause = async {
+                tokio::select! {
+                    () = tokio::time::sleep(SEIZURE_PAUSE) => Ok(()),
+                    () = stop.cancelled() => Err(LeaseError::Interrupted),
+                }
+            };
+            if let Err(error) = guard.meanwhile(access, pause).await {
+                return guard.give_up(access, error).await;
             }
         }
         Ok(guard)
+    }
+
+    /// Does something while the locks that are held already are renewed.
+    async fn meanwhile<T>(
+        &self,
+        access: &ApiAccess,
+        work: impl Future<Output = Result<T, LeaseError>>,
+    ) -> Result<T, LeaseError> {
+        tokio::select! {
+            done = work => done,
+            why = self.keep(access), if !self.locks.is_empty() => Err(LeaseError::Lost { why }),
+        }
+    }
+
+    async fn give_up(self, access: &ApiAccess, error: LeaseError) -> Result<Self, LeaseError> {
+        self.release(access).await;
+        Err(error)
     }
 
     /// Whether a write may be sent now. False once a renewal is overdue, as it is after a suspend too: another run may
@@ -179,8 +311,12 @@ impl LeaseGuard {
             tokio::time::sleep_until(due.unwrap_or_else(now)).await;
             let valid_until = Deadline::after(DURATION);
             let mut all = true;
-            for lease in &self.leases {
-                match lease.renew(access).await {
+            for lock in &self.locks {
+                let renewal = match lock {
+                    Lock::Lease(lease) => lease.renew(access).await,
+                    Lock::Annotation(annotation) => annotation.renew(access).await,
+                };
+                match renewal {
                     Renewal::Done => {}
                     Renewal::Failed => all = false,
                     Renewal::Lost(why) => {
@@ -197,230 +333,23 @@ impl LeaseGuard {
         }
     }
 
-    /// Deletes the leases; what cannot be deleted runs out by itself.
+    /// Gives the locks back; what cannot be given back runs out by itself.
     pub async fn release(self, access: &ApiAccess) {
-        for lease in self.leases {
-            let mut deleted = lease.delete(access).await;
-            let is_conflict =
-                deleted.as_ref().is_err_and(|error| error.status().is_some_and(|status| status.code == 409));
-            // A renewal that was given up half-way may have reached the server after all.
-            if is_conflict && lease.is_still_ours(access).await.is_ok() {
-                deleted = lease.delete(access).await;
-            }
-            if let Err(error) = deleted {
-                tracing::info!("the lease of node {} was not released and runs out by itself: {error}", lease.node);
+        for lock in self.locks {
+            match lock {
+                Lock::Lease(lease) => lease.release(access).await,
+                Lock::Annotation(annotation) => annotation.release(access).await,
             }
         }
     }
 }
 
-enum Renewal {
-    Done,
-    Failed,
-    Lost(String),
-}
-
-impl HeldLease {
-    async fn renew(&self, access: &ApiAccess) -> Renewal {
-        match self.replace(access).await {
-            // A conflict may be our own earlier renewal, whose answer was lost: then only a further write counts.
-            Renewal::Lost(_) => match self.is_still_ours(access).await {
-                Ok(()) => self.replace(access).await,
-                Err(other) => other,
-            },
-            other => other,
-        }
-    }
-
-    async fn replace(&self, access: &ApiAccess) -> Renewal {
-        let resource_version = self.resource_version.borrow().clone();
-        let lease = lease_object(&self.name, &self.holder, Some(resource_version));
-        let params = kube::api::PostParams::default();
-        let answer = tokio::time::timeout(RENEWAL_TIMEOUT, access.call(self.api.replace(&self.name, &params, &lease)));
-        match answer.await {
-            Ok(Ok(renewed)) => {
-                *self.resource_version.borrow_mut() = renewed.resource_version().unwrap_or_default();
-                Renewal::Done
-            }
-            Ok(Err(error)) => match error.status().map(|status| status.code) {
-                Some(404 | 409) => Renewal::Lost(format!("the lease of node {} was changed by somebody", self.node)),
-                _ => Renewal::Failed,
-            },
-            Err(_) => Renewal::Failed,
-        }
-    }
-
-    /// Looks the lease up, and takes over its version if it still names this run.
-    async fn is_still_ours(&self, access: &ApiAccess) -> Result<(), Renewal> {
-        let answer = tokio::time::timeout(RENEWAL_TIMEOUT, access.call(self.api.get_opt(&self.name))).await;
-        let Ok(Ok(current)) = answer else { return Err(Renewal::Failed) };
-        let Some(current) = current else {
-            return Err(Renewal::Lost(format!("somebody deleted the lease of node {}", self.node)));
-        };
-        let holder = Holder::of(&current);
-        if holder != self.holder {
-            return Err(Renewal::Lost(format!("node {} was taken over by {holder}", self.node)));
-        }
-        *self.resource_version.borrow_mut() = current.resource_version().unwrap_or_default();
-        Ok(())
-    }
-
-    async fn delete(&self, access: &ApiAccess) -> Result<(), CallError> {
-        let preconditions = Preconditions {
-            uid: Some(self.uid.clone()),
-            resource_version: Some(self.resource_version.borrow().clone()),
-        };
-        let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
-        access.ask(|| self.api.delete(&self.name, &params)).await.map(drop)
-    }
-}
-
-/// The name of a node's lease. A name that would be too long is replaced by its hash (FNV-1a, 64 bits).
-pub fn lease_name(node: &NodeName) -> String {
-    let name = format!("handover-{node}");
-    if name.len() <= LONGEST_NAME {
-        return name;
-    }
-    let hash = node
-        .0
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
-    format!("handover-{hash:016x}")
-}
-
-async fn acquire_one(
-    access: &ApiAccess,
-    node: &NodeName,
-    holder: &Holder,
-    stop: &CancellationToken,
-    news: &mut impl FnMut(LeaseNews),
-) -> Result<HeldLease, LeaseError> {
-    let name = lease_name(node);
-    let api = Api::<Lease>::namespaced(access.client.clone(), NAMESPACE);
-    let failed = |source| LeaseError::Call { node: node.clone(), name: name.clone(), source };
-    let held = |lease: &Lease| HeldLease {
-        node: node.clone(),
-        api: api.clone(),
-        name: name.clone(),
-        holder: holder.clone(),
-        uid: lease.uid().unwrap_or_default(),
-        resource_version: std::cell::RefCell::new(lease.resource_version().unwrap_or_default()),
-    };
-    let params = kube::api::PostParams::default();
-    loop {
-        if stop.is_cancelled() {
-            return Err(LeaseError::Interrupted);
-        }
-        let wanted = lease_object(&name, holder, None);
-        match access.ask(|| api.create(&params, &wanted)).await {
-            Ok(created) => return Ok(held(&created)),
-            Err(error) if error.status().is_some_and(|status| status.code == 409) => {}
-            Err(error) => return Err(failed(error)),
-        }
-        let Some(current) = access.ask(|| api.get_opt(&name)).await.map_err(failed)? else { continue };
-        if current.owner_references().iter().any(|owner| owner.kind == "Node") {
-            return Err(LeaseError::Foreign { node: node.clone(), name });
-        }
-        let previous = Holder::of(&current);
-        // A request whose answer was lost took it.
-        if previous == *holder {
-            return Ok(held(&current));
-        }
-        if !previous.is_dead_here(holder) {
-            let observed = tokio::select! {
-                observed = observe(&api, &name, node, &current, &previous, news) => observed,
-                () = stop.cancelled() => return Err(LeaseError::Interrupted),
-            };
-            match observed {
-                Observed::Silent => {}
-                Observed::Released => continue,
-                Observed::Renewed(holder) => {
-                    return Err(LeaseError::Held { node: node.clone(), holder: Box::new(holder) });
-                }
-            }
-            // The watch may have been refused: what it did not tell, the version does.
-            let Some(now) = access.ask(|| api.get_opt(&name)).await.map_err(failed)? else { continue };
-            if now.resource_version() != current.resource_version() {
-                return Err(LeaseError::Held { node: node.clone(), holder: Box::new(Holder::of(&now)) });
-            }
-        }
-        let wanted = lease_object(&name, holder, current.resource_version());
-        match access.ask(|| api.replace(&name, &params, &wanted)).await {
-            Ok(taken) => {
-                news(LeaseNews::TakenOver { node: node.clone(), holder: previous });
-                return Ok(held(&taken));
-            }
-            // It moved in the last moment: look again.
-            Err(error) if error.status().is_some_and(|status| matches!(status.code, 404 | 409)) => {}
-            Err(error) => return Err(failed(error)),
-        }
-    }
-}
-
-enum Observed {
-    /// Nothing happened for a whole lease duration.
-    Silent,
-    Released,
-    /// By whom, which need not be who held it before.
-    Renewed(Holder),
-}
-
-/// Watches a lease for one duration to see whether its holder is alive.
-async fn observe(
-    api: &Api<Lease>,
-    name: &str,
-    node: &NodeName,
-    current: &Lease,
-    holder: &Holder,
-    news: &mut impl FnMut(LeaseNews),
-) -> Observed {
-    let deadline = now() + DURATION;
-    let version = current.resource_version().unwrap_or_default();
-    let params = WatchParams::default().fields(&format!("metadata.name={name}")).timeout(30);
-    let mut events = match api.watch(&params, &version).await {
-        Ok(events) => events.boxed(),
-        // Without a watch the lease is only waited for; taking it over is guarded by its version anyway.
-        Err(_) => futures::stream::pending().boxed(),
-    };
-    loop {
-        let left = deadline.saturating_duration_since(now());
-        if left.is_zero() {
-            return Observed::Silent;
-        }
-        news(LeaseNews::Observing { node: node.clone(), holder: holder.clone(), left });
-        let pause = tokio::time::sleep(left.min(Duration::from_secs(1)));
-        tokio::select! {
-            () = pause => {}
-            event = events.next() => match event {
-                Some(Ok(WatchEvent::Modified(lease) | WatchEvent::Added(lease))) => {
-                    return Observed::Renewed(Holder::of(&lease));
-                }
-                Some(Ok(WatchEvent::Deleted(_))) => return Observed::Released,
-                Some(_) => {}
-                None => events = futures::stream::pending().boxed(),
-            },
-        }
-    }
-}
-
-fn lease_object(name: &str, holder: &Holder, resource_version: Option<String>) -> Lease {
-    let renewed = MicroTime(wall_clock());
-    Lease {
-        metadata: ObjectMeta {
-            name: Some(name.to_owned()),
-            namespace: Some(NAMESPACE.to_owned()),
-            resource_version,
-            annotations: Some([(HOLDER.to_owned(), holder.to_text())].into()),
-            ..ObjectMeta::default()
-        },
-        spec: Some(LeaseSpec {
-            holder_identity: Some(holder.to_string()),
-            lease_duration_seconds: i32::try_from(DURATION.as_secs()).ok(),
-            acquire_time: Some(MicroTime(holder.since)),
-            renew_time: Some(renewed),
-            ..LeaseSpec::default()
-        }),
-    }
+/// Asks for everything that a lease needs before one is made: a lease that cannot be renewed or deleted is no lock.
+async fn missing_rights(access: &ApiAccess) -> Result<Vec<MissingRight>, CallError> {
+    let place = BTreeSet::from([NAMESPACE.to_owned()]);
+    let rights = [Right::CREATE_LEASES, Right::GET_LEASES, Right::UPDATE_LEASES, Right::DELETE_LEASES];
+    let needs = rights.map(|right| Need::within(right, place.clone()));
+    preflight::missing(access, &needs).await
 }
 
 #[expect(
@@ -434,17 +363,4 @@ fn now() -> Instant {
 #[expect(clippy::disallowed_methods, reason = "the renewal time is written for people who look at the lease")]
 fn wall_clock() -> Timestamp {
     Timestamp::now()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_long_node_name_is_hashed() {
-        assert_eq!(lease_name(&NodeName::from("n1")), "handover-n1");
-        let long = NodeName("n".repeat(250));
-        assert_eq!(lease_name(&long).len(), "handover-".len() + 16);
-        assert_ne!(lease_name(&long), lease_name(&NodeName("n".repeat(251))));
-    }
 }

@@ -36,6 +36,8 @@ const LISTS_IN_FLIGHT: usize = 8;
 pub struct ListError {
     /// The resource's plural.
     pub resource: String,
+    /// Its group and version: `policy/v1`, `v1`.
+    pub api_version: String,
     /// Where; `None` for the whole cluster.
     pub namespace: Option<String>,
     /// What happened.
@@ -85,6 +87,11 @@ pub async fn detached_pods(access: &ApiAccess) -> Result<Vec<Pod>, ListError> {
     each_page(access, &Api::<core::Pod>::all(access.client.clone()), None, &params, |pod| pods.push(Pod::from(&pod)))
         .await?;
     Ok(pods)
+}
+
+/// Lists the ReplicaSets of a namespace.
+pub async fn replica_sets(access: &ApiAccess, namespace: &str) -> Result<Vec<Change>, ListError> {
+    Listed::ReplicaSets.list(access, namespace).await
 }
 
 /// Looks at everything that the drain of `targets` depends on. `with_handovers` says whether pods may be handed over;
@@ -273,6 +280,7 @@ where
     loop {
         let page = access.ask(|| api.list(&params)).await.map_err(|source| ListError {
             resource: K::plural(&()).into_owned(),
+            api_version: K::api_version(&()).into_owned(),
             namespace: namespace.map(str::to_owned),
             source,
         })?;

@@ -44,6 +44,117 @@ impl Right {
     pub const EVICT_PODS: Self = Self { verb: "create", group: "", resource: "pods", subresource: "eviction" };
     /// To delete, with `--disable-eviction`.
     pub const DELETE_PODS: Self = Self { verb: "delete", group: "", resource: "pods", subresource: "" };
+    /// To look at a pod whose detach was not answered.
+    pub const GET_PODS: Self = Self { verb: "get", group: "", resource: "pods", subresource: "" };
+    /// To see what becomes of the nodes.
+    pub const WATCH_NODES: Self = Self { verb: "watch", group: "", resource: "nodes", subresource: "" };
+    /// To see what becomes of the pods.
+    pub const WATCH_PODS: Self = Self { verb: "watch", group: "", resource: "pods", subresource: "" };
+    /// To see that a workload is as strong as before.
+    pub const WATCH_REPLICA_SETS: Self =
+        Self { verb: "watch", group: "apps", resource: "replicasets", subresource: "" };
+    /// To see that a Service has its endpoint.
+    pub const WATCH_ENDPOINT_SLICES: Self =
+        Self { verb: "watch", group: "discovery.k8s.io", resource: "endpointslices", subresource: "" };
+    /// To lock a node.
+    pub const CREATE_LEASES: Self = Self::on_leases("create");
+    /// To see whether somebody has locked it.
+    pub const GET_LEASES: Self = Self::on_leases("get");
+    /// To keep it locked.
+    pub const UPDATE_LEASES: Self = Self::on_leases("update");
+    /// To unlock it.
+    pub const DELETE_LEASES: Self = Self::on_leases("delete");
+    /// To see when a budget has room.
+    pub const WATCH_BUDGETS: Self =
+        Self { verb: "watch", group: "policy", resource: "poddisruptionbudgets", subresource: "" };
+}
+
+impl Right {
+    const fn on_leases(verb: &'static str) -> Self {
+        Self { verb, group: "coordination.k8s.io", resource: "leases", subresource: "" }
+    }
+}
+
+/// A right and where a run needs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Need {
+    right: Right,
+    /// `None`: in the whole cluster.
+    namespaces: Option<BTreeSet<String>>,
+}
+
+impl Need {
+    /// Needed in the whole cluster.
+    pub fn everywhere(right: Right) -> Self {
+        Self { right, namespaces: None }
+    }
+
+    /// Needed in each of these namespaces.
+    pub fn within(right: Right, namespaces: BTreeSet<String>) -> Self {
+        Self { right, namespaces: Some(namespaces) }
+    }
+}
+
+/// A right that the user does not have where it is needed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MissingRight {
+    /// The right.
+    pub right: Right,
+    /// Where; `None`: in the whole cluster.
+    pub namespaces: Option<BTreeSet<String>>,
+}
+
+impl fmt::Display for MissingRight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.right)?;
+        match &self.namespaces {
+            None if self.right.resource == "nodes" => Ok(()),
+            None => f.write_str(" in the whole cluster"),
+            Some(namespaces) => {
+                let names: Vec<_> = namespaces.iter().map(String::as_str).collect();
+                write!(f, " in {}", names.join(", "))
+            }
+        }
+    }
+}
+
+impl MissingRight {
+    /// The arguments by which kubectl asks for it: `auth can-i create pods --subresource=eviction -n shop`.
+    pub fn question(&self) -> String {
+        let Right { verb, group, resource, subresource } = self.right;
+        let mut words = vec!["auth", "can-i", verb];
+        let full = if group.is_empty() { resource.to_owned() } else { format!("{resource}.{group}") };
+        words.push(&full);
+        let subresource = format!("--subresource={subresource}");
+        if !self.right.subresource.is_empty() {
+            words.push(&subresource);
+        }
+        match self.namespaces.as_ref().and_then(BTreeSet::first) {
+            Some(namespace) => words.extend(["-n", namespace]),
+            None if resource == "nodes" => {}
+            None => words.push("-A"),
+        }
+        words.join(" ")
+    }
+}
+
+/// Asks which of these needs the user's rights do not meet; the answer is in their order.
+pub async fn missing(access: &ApiAccess, needs: &[Need]) -> Result<Vec<MissingRight>, CallError> {
+    let answers: Vec<_> = stream::iter(needs)
+        .map(|need| async move {
+            let right = need.right;
+            match &need.namespaces {
+                None => Ok((!has(access, right, None).await?).then_some(MissingRight { right, namespaces: None })),
+                Some(namespaces) => {
+                    let lacking = lacking(access, right, namespaces).await?;
+                    Ok((!lacking.is_empty()).then_some(MissingRight { right, namespaces: Some(lacking) }))
+                }
+            }
+        })
+        .buffered(QUESTIONS_IN_FLIGHT)
+        .collect()
+        .await;
+    answers.into_iter().filter_map(Result::transpose).collect()
 }
 
 impl fmt::Display for Right {

@@ -3,6 +3,7 @@
 //! Replies that a run expects (a budget that blocks, a pod that is gone) are not told here: they are not errors.
 
 use std::error::Error as StdError;
+use std::time::Duration;
 use std::{fmt, io, iter};
 
 use kube::client::AuthError;
@@ -42,7 +43,10 @@ pub enum ApiProblem {
     /// The name of the server cannot be resolved; why.
     UnknownHost(String),
     /// The server, or a proxy on the way, did not answer in time.
-    TimedOut,
+    TimedOut {
+        /// The limit, where it was ours.
+        limit: Option<Duration>,
+    },
     /// The server's certificate is not believed.
     Certificate {
         /// What is wrong with it.
@@ -52,6 +56,8 @@ pub enum ApiProblem {
     },
     /// The server does not speak TLS, or not the TLS we speak; why.
     Tls(String),
+    /// The server speaks TLS, and the address says that it does not.
+    NoTls,
     /// The object does not exist; the server's words.
     NotFound(String),
     /// The server is overloaded or has trouble; its words.
@@ -165,15 +171,19 @@ impl fmt::Display for Denied {
     }
 }
 
+/// Returns a kubectl command that asks the cluster of this context, or where there is none this server.
+pub(crate) fn kubectl(arguments: &str, context: &str, server: &str) -> String {
+    if context.is_empty() {
+        format!("kubectl {arguments} --server {}", shell_word(server))
+    } else {
+        format!("kubectl {arguments} --context {}", shell_word(context))
+    }
+}
+
 impl FailedCall {
     /// Returns a kubectl command that asks the same cluster.
     fn kubectl(&self, arguments: &str) -> Remedy {
-        let cluster = if self.context.is_empty() {
-            format!("--server {}", shell_word(&self.server))
-        } else {
-            format!("--context {}", shell_word(&self.context))
-        };
-        Remedy::Command(format!("kubectl {arguments} {cluster}"))
+        Remedy::Command(kubectl(arguments, &self.context, &self.server))
     }
 }
 
@@ -192,13 +202,13 @@ impl ApiError {
             | ApiProblem::Credentials(_)
             | ApiProblem::Certificate { .. }
             | ApiProblem::Tls(_)
-            | ApiProblem::NotFound(_) => ExitStatus::Refused,
-            ApiProblem::Unreachable(_)
+            | ApiProblem::NoTls
+            | ApiProblem::NotFound(_)
+            | ApiProblem::Unreachable(_)
             | ApiProblem::UnknownHost(_)
-            | ApiProblem::TimedOut
-            | ApiProblem::ServerTrouble { .. }
-            | ApiProblem::Rejected { .. }
-            | ApiProblem::Other(_) => ExitStatus::Unexpected,
+            | ApiProblem::TimedOut { .. }
+            | ApiProblem::ServerTrouble { .. } => ExitStatus::Refused,
+            ApiProblem::Rejected { .. } | ApiProblem::Other(_) => ExitStatus::Unexpected,
         }
     }
 }
@@ -214,11 +224,15 @@ impl fmt::Display for ApiError {
             ApiProblem::Unauthorized => write!(f, "{server} does not accept the credentials of {user}"),
             ApiProblem::Unreachable(why) => write!(f, "{server} cannot be reached: {why}"),
             ApiProblem::UnknownHost(why) => write!(f, "the name of {server} cannot be resolved: {why}"),
-            ApiProblem::TimedOut => write!(f, "{server} did not answer in time"),
+            ApiProblem::TimedOut { limit: None } => write!(f, "{server} did not answer in time"),
+            ApiProblem::TimedOut { limit: Some(limit) } => {
+                write!(f, "{server} did not answer within {} s", limit.as_secs_f32())
+            }
             ApiProblem::Certificate { fault, trust } => {
                 write!(f, "the certificate of {server} {fault} (checked against {trust})")
             }
             ApiProblem::Tls(why) => write!(f, "{server} cannot be spoken to by TLS: {why}"),
+            ApiProblem::NoTls => write!(f, "{server} speaks TLS, and its address says http"),
             ApiProblem::ServerTrouble { code, message } => write!(f, "{server} has trouble ({code}): {message}"),
             ApiProblem::Rejected { code, message } => write!(f, "{message} ({code})"),
             ApiProblem::Denied(why)
@@ -232,21 +246,13 @@ impl fmt::Display for ApiError {
 impl Remedies for ApiError {
     fn remedies(&self) -> Vec<Remedy> {
         match &self.0.problem {
-            ApiProblem::Forbidden(denied) => vec![
-                self.0.kubectl(&denied.question()),
-                Remedy::Explain(format!(
-                    "ask for a role with verb {} on {} ({} group).",
-                    denied.verb,
-                    denied.resource,
-                    if denied.group.is_empty() { "core" } else { &denied.group }
-                )),
-            ],
+            ApiProblem::Forbidden(denied) => vec![self.0.kubectl(&denied.question())],
             ApiProblem::Unauthorized => vec![
                 Remedy::Explain("the token or certificate may have expired: log in again.".into()),
                 self.0.kubectl("auth whoami"),
             ],
             ApiProblem::Credentials(_) => vec![self.0.kubectl("auth whoami")],
-            ApiProblem::Unreachable(_) | ApiProblem::UnknownHost(_) | ApiProblem::TimedOut => vec![
+            ApiProblem::Unreachable(_) | ApiProblem::UnknownHost(_) | ApiProblem::TimedOut { .. } => vec![
                 self.0.kubectl("cluster-info"),
                 Remedy::Explain("check network, VPN and proxy, and that the context is the one you mean.".into()),
                 Remedy::Command("kubectl config get-contexts".into()),
@@ -267,6 +273,10 @@ impl Remedies for ApiError {
             ApiProblem::Tls(_) => {
                 vec![Remedy::Explain(format!("check the scheme and the port of {}.", self.0.server))]
             }
+            ApiProblem::NoTls => {
+                let server = self.0.server.replacen("http:", "https:", 1);
+                vec![Remedy::Flag(format!("--server {}", shell_word(&server)))]
+            }
             ApiProblem::ServerTrouble { .. } => vec![self.0.kubectl("get --raw /readyz?verbose")],
             ApiProblem::Denied(_) | ApiProblem::NotFound(_) | ApiProblem::Rejected { .. } | ApiProblem::Other(_) => {
                 Vec::new()
@@ -286,6 +296,15 @@ pub(crate) fn explain(error: &kube::Error, attempt: &str, cluster: &ClusterIdent
         kube::Error::Api(status) => status_problem(status),
         other => transport_problem(other, trust),
     };
+    told(problem, attempt, cluster)
+}
+
+/// Tells of a call that no answer came to within `limit`.
+pub(crate) fn no_answer(limit: Duration, attempt: &str, cluster: &ClusterIdentity) -> ApiError {
+    told(ApiProblem::TimedOut { limit: Some(limit) }, attempt, cluster)
+}
+
+fn told(problem: ApiProblem, attempt: &str, cluster: &ClusterIdentity) -> ApiError {
     ApiError(Box::new(FailedCall {
         attempt: attempt.to_owned(),
         problem,
@@ -302,7 +321,9 @@ fn status_problem(status: &Status) -> ApiProblem {
         (403, Some(denied)) => ApiProblem::Forbidden(denied),
         (403, None) => ApiProblem::Denied(message),
         (404, _) => ApiProblem::NotFound(message),
-        (408 | 504, _) => ApiProblem::TimedOut,
+        (408 | 504, _) => ApiProblem::TimedOut { limit: None },
+        // Go's TLS server says so in plain HTTP.
+        (400, _) if message.contains("HTTP request to an HTTPS server") => ApiProblem::NoTls,
         (code @ (429 | 500..), _) => ApiProblem::ServerTrouble { code, message },
         (code, _) => ApiProblem::Rejected { code, message },
     }
@@ -323,7 +344,7 @@ fn transport_problem(error: &kube::Error, trust: &ServerTrust) -> ApiProblem {
     let lasts = causes(error).filter_map(|cause| cause.downcast_ref::<io::Error>()).last();
     let root = causes(error).last().map(ToString::to_string).unwrap_or_default();
     match lasts.map(io::Error::kind) {
-        Some(io::ErrorKind::TimedOut) => ApiProblem::TimedOut,
+        Some(io::ErrorKind::TimedOut) => ApiProblem::TimedOut { limit: None },
         Some(_) if joined_chain(error).contains("dns error") => ApiProblem::UnknownHost(root),
         Some(_) => ApiProblem::Unreachable(root),
         None => match error {

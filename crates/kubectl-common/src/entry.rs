@@ -18,7 +18,7 @@ use crate::failure::{Failure, Remedies, Remedy};
 use crate::flags::ColorChoice;
 use crate::identity::PluginIdentity;
 use crate::log;
-use crate::report::{Output, Tone};
+use crate::report::Output;
 use crate::terminal::Terminal;
 
 /// What a plugin starts from.
@@ -140,8 +140,7 @@ fn tell(failure: &Failure, output: &Output) {
         Some(help) => output.result_line(&help.render().ansi().to_string()),
         None => {
             let text = failure.to_string();
-            let told = text.strip_prefix("error:").unwrap_or(&text);
-            output.note(&format!("{}{told}", Tone::Bad.paint("error:")));
+            output.error(text.strip_prefix("error: ").unwrap_or(&text));
         }
     }
 }

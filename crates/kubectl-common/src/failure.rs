@@ -64,6 +64,12 @@ impl Failure {
         Self { status, message: joined_chain(error), remedies: error.remedies(), command_line: None }
     }
 
+    /// Adds what only the caller knows to help.
+    pub fn with_remedy(mut self, remedy: Remedy) -> Self {
+        self.remedies.push(remedy);
+        self
+    }
+
     /// Returns how the process exits.
     pub fn status(&self) -> ExitStatus {
         self.status

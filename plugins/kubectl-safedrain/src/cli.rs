@@ -1,6 +1,7 @@
 //! The command line: `kubectl drain`'s flags with their meaning, and what goes beyond them.
 
 use clap::{ArgAction, Parser};
+use evacuation_runner::lease::TakeOver;
 use kubectl_common::duration::GoDuration;
 use kubectl_common::flags::{DryRunFlags, KubeFlags, OutputFlags, parse_boolean};
 
@@ -35,11 +36,11 @@ pub struct DrainArgs {
     pub max_surge: Option<MaxSurge>,
 
     /// Hold so long after a new endpoint is ready
-    #[arg(long, default_value = "2s", value_name = "DURATION")]
+    #[arg(long, default_value = "2s", allow_hyphen_values = true, value_name = "DURATION")]
     pub settle: GoDuration,
 
     /// Attach the old pod again when its replacement takes longer than this
-    #[arg(long, default_value = "10m", value_name = "DURATION")]
+    #[arg(long, default_value = "10m", allow_hyphen_values = true, value_name = "DURATION")]
     pub replacement_timeout: GoDuration,
 
     /// Let pods go that no controller makes again
@@ -65,11 +66,12 @@ pub struct DrainArgs {
     pub ignore_errors: bool,
 
     /// Seconds that each pod gets to end; negative: its own
-    #[arg(long, default_value_t = -1, allow_negative_numbers = true, value_name = "SECONDS")]
+    #[arg(long, default_value_t = -1, allow_hyphen_values = true, value_name = "SECONDS",
+          value_parser = parse_seconds)]
     pub grace_period: i64,
 
     /// Give up on a node after so long; 0s: never
-    #[arg(long, default_value = "0s", value_name = "DURATION")]
+    #[arg(long, default_value = "0s", allow_hyphen_values = true, value_name = "DURATION")]
     pub timeout: GoDuration,
 
     /// Move only the pods that this label selector chooses
@@ -101,6 +103,10 @@ pub struct DrainArgs {
     #[arg(long, conflicts_with = "selector")]
     pub undo: bool,
 
+    /// Take the nodes from another run that holds them, alive or not; that run stops
+    #[arg(long, conflicts_with = "status")]
+    pub take_over: bool,
+
     /// Go on when the cluster has moved since the plan was shown
     #[arg(short = 'y', long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
           default_missing_value = "true", default_value = "false", hide_default_value = true,
@@ -122,6 +128,11 @@ pub struct DrainArgs {
     /// Which cluster, as whom.
     #[command(flatten)]
     pub kube: KubeFlags,
+}
+
+/// Reads `--grace-period`, which takes no unit while flags beside it need one.
+fn parse_seconds(text: &str) -> Result<i64, &'static str> {
+    text.parse().map_err(|_| "must be whole seconds without a unit, such as 30; -1 for each pod's own")
 }
 
 /// `--strategy`.
@@ -151,6 +162,11 @@ pub enum Goal {
 }
 
 impl DrainArgs {
+    /// From whom the nodes may be taken.
+    pub fn take_over(&self) -> TakeOver {
+        if self.take_over { TakeOver::FromAnybody } else { TakeOver::FromTheDead }
+    }
+
     /// Tells what is asked for. A node that is called like a subcommand is reached as `node/NAME`.
     pub fn goal(&self) -> Goal {
         if self.status {

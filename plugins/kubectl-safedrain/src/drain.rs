@@ -3,17 +3,13 @@
 use std::collections::BTreeSet;
 
 use cluster_model::identity::NodeName;
-use cluster_model::marks::NodeRun;
-use cluster_model::node::Node;
 use evacuation::engine::{Engine, Outcome};
 use evacuation::event::Event;
 use evacuation::plan::{self, Action, DrainPlan, Drift};
-use evacuation::request::{DrainRequest, Removal, Strategy};
+use evacuation::request::DrainRequest;
 use evacuation::surge::detach::Circumstances;
 use evacuation_runner::interrupts::{Interrupted, Interrupts};
 use evacuation_runner::live_view::LiveView;
-use evacuation_runner::observe::{self, ListError, Observation};
-use evacuation_runner::preflight::{self, Right};
 use evacuation_runner::run::{self, News, RunEnd};
 use kubectl_common::entry::Launch;
 use kubectl_common::exit::ExitStatus;
@@ -25,9 +21,10 @@ use kubectl_common::terminal::Terminal;
 
 use crate::cli::DrainArgs;
 use crate::document::{DocumentEvent, EventLine, PlanDocument, ReportDocument, RunRecord, RunResult};
-use crate::failure::{DrainError, call_failed};
+use crate::failure::DrainError;
+use crate::look::{self, Look};
 use crate::render::{self, Narrator, Voice};
-use crate::request::{self, Targets};
+use crate::request;
 use crate::session::{self, Session, now};
 
 /// A drain under way.
@@ -59,17 +56,26 @@ pub(crate) async fn run(
     let looking = async {
         let session = Session::open(args, launch, output).await?;
         let drain = Drain { args, request, session, output, terminal };
-        let looked = drain.look(targets).await?;
+        output.status("looking at the cluster");
+        let looking = look::look(args, &drain.request, &drain.session, output, targets);
+        let looked = session::patiently(&drain.session, output, looking).await?;
         Ok::<_, Failure>((drain, looked))
     };
-    let (drain, looked) = interrupts.unless(looking).await.map_err(|Interrupted| DrainError::InterruptedEarly)??;
+    let looked = interrupts.unless(Box::pin(looking)).await;
     output.clear_status();
+    let (drain, looked) = looked.map_err(|Interrupted| DrainError::InterruptedEarly)??;
     let Some(looked) = looked else {
         output.note("no node matches the selector");
         return Ok(ExitStatus::Done);
     };
     let plan = &looked.plan;
     drain.show(plan);
+    if !looked.missing.is_empty() {
+        if args.dry_run.mode() == DryRun::None {
+            drain.report(plan, None, RunResult::Refused);
+        }
+        return Err(DrainError::may_not(looked.missing, &drain.session.connection).into());
+    }
     let refused = || {
         let flags: BTreeSet<_> = plan.refusals.iter().map(|refusal| refusal.remedy.clone()).collect();
         DrainError::Refused { refusals: plan.refusals.len(), flags: flags.into_iter().collect() }
@@ -84,124 +90,7 @@ pub(crate) async fn run(
     Box::pin(drain.carry_out(looked, &mut interrupts)).await
 }
 
-/// What a run starts from.
-struct Looked {
-    targets: Vec<NodeName>,
-    plan: DrainPlan,
-    observation: Observation,
-    circumstances: Circumstances,
-}
-
 impl Drain<'_> {
-    /// Looks at the cluster and makes the plan; `None` if no node is meant. Changes nothing.
-    async fn look(&self, targets: Targets) -> Result<Option<Looked>, Failure> {
-        self.output.status("looking at the cluster");
-        let (targets, nodes) = self.find_nodes(targets).await?;
-        if targets.is_empty() {
-            return Ok(None);
-        }
-        check_marks(&nodes, &targets)?;
-        self.warn_of_marks(&nodes, &targets);
-        let observation = self.observe(nodes, &targets).await?;
-        let mut circumstances = self.circumstances(&targets, &observation).await?;
-        let mut plan = self.plan(&targets, &observation, &circumstances);
-        self.demand_rights(&plan).await?;
-        // A client's dry run sends nothing that could be taken for a write, so policy webhooks are not asked.
-        if self.args.dry_run.mode() != DryRun::Client {
-            self.rehearse(&observation, &mut circumstances, &plan).await;
-            plan = self.plan(&targets, &observation, &circumstances);
-        }
-        Ok(Some(Looked { targets, plan, observation, circumstances }))
-    }
-
-    async fn find_nodes(&self, targets: Targets) -> Result<(Vec<NodeName>, Vec<Node>), Failure> {
-        let nodes = observe::nodes(&self.session.access).await.map_err(|error| self.list_failed(&error))?;
-        let names = match targets {
-            Targets::Named(names) => {
-                for name in &names {
-                    if !nodes.iter().any(|node| node.name == *name) {
-                        return Err(unknown_node(name, &nodes).into());
-                    }
-                }
-                names
-            }
-            Targets::Selected(selector) => {
-                let names = observe::node_names(&self.session.access, &selector).await;
-                names.map_err(|error| self.list_failed(&error))?
-            }
-        };
-        Ok((names, nodes))
-    }
-
-    /// Every start tells of marks that other runs have left on other nodes; on its own nodes this run goes on itself.
-    fn warn_of_marks(&self, nodes: &[Node], targets: &[NodeName]) {
-        for node in nodes.iter().filter(|node| !targets.contains(&node.name)) {
-            if let Some(mark) = NodeRun::of(node).filter(|mark| mark.phase == cluster_model::marks::RunPhase::Draining)
-            {
-                self.output.warning(&format!(
-                    "node {} carries the mark of a run of {} from {:.0} that has not ended: \
-                     go on with `kubectl safedrain {}`, or give it back with `kubectl safedrain {} --undo`",
-                    node.name, mark.user, mark.start, node.name, node.name
-                ));
-            }
-        }
-    }
-
-    async fn observe(&self, nodes: Vec<Node>, targets: &[NodeName]) -> Result<Observation, Failure> {
-        let with_handovers = self.request.strategy != Strategy::Evict;
-        let selector = self.args.pod_selector.as_deref();
-        observe::for_drain(&self.session.access, nodes, targets, selector, with_handovers)
-            .await
-            .map_err(|error| self.list_failed(&error))
-    }
-
-    async fn circumstances(&self, targets: &[NodeName], observation: &Observation) -> Result<Circumstances, Failure> {
-        let may_not_patch = self.lacking(Right::PATCH_PODS, &observation.handover_namespaces).await?;
-        Ok(Circumstances { leaving: targets.iter().cloned().collect(), may_not_patch, ..Circumstances::default() })
-    }
-
-    async fn lacking(&self, right: Right, namespaces: &BTreeSet<String>) -> Result<BTreeSet<String>, Failure> {
-        preflight::lacking(&self.session.access, right, namespaces)
-            .await
-            .map_err(|error| call_failed(&self.session.connection, &error, "ask what you may do"))
-    }
-
-    /// Refuses a run that would fail half-way for want of a right.
-    async fn demand_rights(&self, plan: &DrainPlan) -> Result<(), Failure> {
-        let may_patch = preflight::has(&self.session.access, Right::PATCH_NODES, None).await;
-        let may_patch =
-            may_patch.map_err(|error| call_failed(&self.session.connection, &error, "ask what you may do"))?;
-        if !may_patch {
-            return Err(DrainError::MayNot { right: Right::PATCH_NODES, namespaces: Vec::new() }.into());
-        }
-        let leaving = plan.pods().filter(|(_, pod)| matches!(pod.action, Action::Handover | Action::Evict));
-        let namespaces: BTreeSet<_> = leaving.map(|(_, pod)| pod.pod.namespace.clone()).collect();
-        let right = match self.request.removal {
-            Removal::Evict => Right::EVICT_PODS,
-            Removal::Delete => Right::DELETE_PODS,
-        };
-        let lacking = self.lacking(right, &namespaces).await?;
-        if lacking.is_empty() {
-            return Ok(());
-        }
-        Err(DrainError::MayNot { right, namespaces: lacking.into_iter().collect() }.into())
-    }
-
-    fn plan(&self, targets: &[NodeName], observation: &Observation, circumstances: &Circumstances) -> DrainPlan {
-        let Observation { cluster, selected, .. } = observation;
-        plan::build(targets, &self.request, cluster, circumstances, selected.as_ref(), now())
-    }
-
-    /// Asks the server whether policy webhooks would let the detaches pass.
-    async fn rehearse(&self, observation: &Observation, circumstances: &mut Circumstances, plan: &DrainPlan) {
-        circumstances.patch_denied =
-            preflight::denied_patches(&self.session.access, plan, &observation.cluster, now()).await;
-    }
-
-    fn list_failed(&self, error: &ListError) -> Failure {
-        call_failed(&self.session.connection, &error.source, &error.to_string().replace("cannot ", ""))
-    }
-
     /// Shows the plan: on stdout in a dry run, where it is the result; else on stderr.
     fn show(&self, plan: &DrainPlan) {
         let cluster = &self.session.connection.cluster;
@@ -227,11 +116,12 @@ impl Drain<'_> {
         }
     }
 
-    async fn carry_out(&self, looked: Looked, interrupts: &mut Interrupts) -> Result<ExitStatus, Failure> {
-        let Looked { targets, plan: shown, observation, circumstances } = looked;
+    async fn carry_out(&self, looked: Look, interrupts: &mut Interrupts) -> Result<ExitStatus, Failure> {
+        let Look { targets, plan: shown, observation, circumstances, .. } = looked;
         let (targets, shown) = (targets.as_slice(), &shown);
         let access = &self.session.access;
-        let guard = match self.session.take_leases(targets, self.output, interrupts).await {
+        let take_over = self.args.take_over();
+        let guard = match session::take_lease(&self.session, self.output, targets, take_over, interrupts).await {
             Ok(guard) => guard,
             Err(error) => {
                 let interrupted = matches!(error, DrainError::InterruptedEarly);
@@ -264,14 +154,21 @@ impl Drain<'_> {
             run::run(&mut engine, &mut view, access, &guard, interrupts, report).await
         };
         self.output.clear_status();
+        let is_there = |name: &&NodeName| view.cluster().node(name).is_some();
+        let (targets, gone): (Vec<_>, Vec<_>) = targets.iter().partition(is_there);
+        for name in gone {
+            self.output.warning(&format!(
+                "node {name} does not exist any more: somebody deleted it during the run, and its pods go with it"
+            ));
+        }
         let outcome = match end {
             RunEnd::Finished(Outcome::LeaseLost) => {
                 self.report(&plan, Some((&engine, &record)), RunResult::Stopped);
-                return Ok(self.last_words(targets, ExitStatus::Stopped));
+                return Ok(self.last_words(&targets, ExitStatus::Stopped));
             }
             RunEnd::Abandoned => {
                 self.output.note("left at once: nothing more was written, not even the lease's release");
-                return Ok(self.last_words(targets, ExitStatus::Interrupted));
+                return Ok(self.last_words(&targets, ExitStatus::Interrupted));
             }
             RunEnd::Finished(outcome) => outcome,
         };
@@ -282,7 +179,7 @@ impl Drain<'_> {
             Outcome::Stopped | Outcome::LeaseLost => ExitStatus::Stopped,
             Outcome::Interrupted => ExitStatus::Interrupted,
         };
-        Ok(self.last_words(targets, status))
+        Ok(self.last_words(&targets, status))
     }
 
     /// Waits for the watches, makes the plan again under the lease, and asks if it came out differently.
@@ -364,8 +261,8 @@ impl Drain<'_> {
     }
 
     /// Tells how to go on, or back, after a run that did not come to its end.
-    fn last_words(&self, targets: &[NodeName], status: ExitStatus) -> ExitStatus {
-        if matches!(status, ExitStatus::Stopped | ExitStatus::Interrupted) {
+    fn last_words(&self, targets: &[&NodeName], status: ExitStatus) -> ExitStatus {
+        if matches!(status, ExitStatus::Stopped | ExitStatus::Interrupted) && !targets.is_empty() {
             let names: Vec<_> = targets.iter().map(ToString::to_string).collect();
             let names = names.join(" ");
             self.output.note("What was cordoned stays cordoned.");
@@ -374,14 +271,6 @@ impl Drain<'_> {
         }
         status
     }
-}
-
-/// Refuses nodes whose mark this program does not understand: overwriting it would forget how the node was before.
-pub(crate) fn check_marks(nodes: &[Node], targets: &[NodeName]) -> Result<(), DrainError> {
-    for node in nodes.iter().filter(|node| targets.contains(&node.name)) {
-        NodeRun::read(node).map_err(|mark| DrainError::UnknownMark { node: node.name.clone(), mark })?;
-    }
-    Ok(())
 }
 
 fn drift_line(drift: &Drift) -> String {
@@ -400,46 +289,5 @@ fn action_words(action: Action) -> &'static str {
         Action::Wait => "waited for",
         Action::Leave => "left",
         Action::Refuse => "refused",
-    }
-}
-
-/// Names the nodes whose names are closest to one that does not exist.
-fn unknown_node(name: &NodeName, nodes: &[Node]) -> DrainError {
-    let mut similar: Vec<_> = nodes
-        .iter()
-        .map(|node| (distance(&name.0, &node.name.0), node.name.to_string()))
-        .filter(|(distance, _)| *distance <= 2)
-        .collect();
-    similar.sort();
-    let similar = similar.into_iter().take(3).map(|(_, name)| name).collect();
-    DrainError::UnknownNode { name: name.to_string(), similar }
-}
-
-/// The number of insertions, deletions and substitutions between two names (Levenshtein).
-fn distance(one: &str, other: &str) -> usize {
-    let mut row: Vec<usize> = (0..=other.chars().count()).collect();
-    for (i, a) in one.chars().enumerate() {
-        let mut previous = i;
-        let mut left = i + 1;
-        let mut next = vec![left];
-        for (b, above) in other.chars().zip(row.iter().skip(1)) {
-            left = (left + 1).min(above + 1).min(previous + usize::from(a != b));
-            previous = *above;
-            next.push(left);
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_as_far_apart_as_they_differ() {
-        for (one, other, expected) in [("", "", 0), ("a", "", 1), ("node-1", "node-2", 1), ("kitten", "sitting", 3)] {
-            assert_eq!(distance(one, other), expected, "{one} {other}");
-        }
     }
 }

@@ -5,12 +5,16 @@ use cluster_model::marks::UnknownMark;
 use cluster_model::selector::SelectorError;
 use evacuation_runner::access::CallError;
 use evacuation_runner::lease::LeaseError;
-use evacuation_runner::preflight::Right;
-use kubectl_common::api_error::ApiError;
+use evacuation_runner::observe::ListError;
+use evacuation_runner::preflight::MissingRight;
+use kubectl_common::api_error::{ApiError, ApiProblem};
 use kubectl_common::connect::Connection;
 use kubectl_common::exit::ExitStatus;
 use kubectl_common::failure::{Failure, Remedies, Remedy};
 use thiserror::Error;
+
+/// How many missing rights are told with a command to look into them.
+const QUESTIONS: usize = 3;
 
 /// What this plugin itself has to complain of.
 #[derive(Debug, Error)]
@@ -21,8 +25,8 @@ pub(crate) enum DrainError {
     NodesAndSelector,
     #[error("--selector is empty: it must choose some nodes")]
     EmptySelector,
-    #[error("{0:?} is not a node: only node/NAME or NAME can be drained")]
-    NotANode(String),
+    #[error("{}; no node was touched", not_a_node(.argument))]
+    NotANode { argument: String, meant: Option<String> },
     #[error("unknown shell {0:?}")]
     UnknownShell(String),
     #[error("--grace-period {0} is too long")]
@@ -35,16 +39,12 @@ pub(crate) enum DrainError {
     Refused { refusals: usize, flags: Vec<String> },
     #[error("the cluster has moved since the plan was shown, and nobody said to go on; nothing was changed")]
     Moved,
-    #[error("you may not {right}{}, which this needs; nothing was changed", where_words(.namespaces))]
-    MayNot { right: Right, namespaces: Vec<String> },
-    #[error("node {node} carries a mark that is not understood; nothing was changed")]
-    UnknownMark {
-        node: NodeName,
-        #[source]
-        mark: UnknownMark,
-    },
-    #[error("--pod-selector cannot be read")]
-    PodSelector(#[source] SelectorError),
+    #[error("you may not {}, which this needs; nothing was changed", listed(.missing))]
+    MayNot { missing: Vec<MissingRight>, questions: Vec<String> },
+    #[error("node {node} carries a mark that is not understood: {mark}; nothing was changed")]
+    UnknownMark { node: NodeName, mark: UnknownMark },
+    #[error("{0} cannot be read")]
+    Selector(&'static str, #[source] SelectorError),
     #[error("--field-manager is longer than 128 characters")]
     FieldManager,
     #[error("the lease was lost before anything was changed: {0}")]
@@ -57,8 +57,8 @@ pub(crate) enum DrainError {
     Signals(#[source] std::io::Error),
     #[error("cannot write the output")]
     Output(#[source] std::io::Error),
-    #[error("no answer to {attempt} within {seconds} s; nothing was changed")]
-    NoAnswer { attempt: String, seconds: u64 },
+    #[error("cannot list {resource}: the server does not serve {api_version}; nothing was changed")]
+    NotServed { resource: String, api_version: String },
     #[error(transparent)]
     Lease(LeaseError),
 }
@@ -68,28 +68,46 @@ impl Remedies for DrainError {
         match self {
             Self::NoNode | Self::NodesAndSelector => vec![Remedy::Command("kubectl safedrain --help".to_owned())],
             Self::EmptySelector => vec![Remedy::Command("kubectl get nodes --show-labels".to_owned())],
-            Self::NotANode(_) => vec![Remedy::Command("kubectl get nodes".to_owned())],
+            Self::NotANode { meant: Some(meant), .. } => vec![Remedy::Explain(format!("did you mean {meant}?"))],
+            Self::NotANode { argument, meant: None } if argument.trim().is_empty() => {
+                vec![Remedy::Explain("a variable of a script may be empty".to_owned())]
+            }
+            Self::NotANode { meant: None, .. } => vec![Remedy::Command("kubectl get nodes".to_owned())],
             Self::UnknownShell(_) => {
                 vec![Remedy::Explain("the shells are bash, elvish, fish, powershell and zsh".to_owned())]
             }
             Self::GracePeriod(_) => vec![Remedy::Explain("give the seconds that a pod may take to end".to_owned())],
-            Self::NoRehearsal(_) => vec![Remedy::Flag("--dry-run".to_owned())],
+            Self::NoRehearsal(_) => vec![Remedy::Flag("--dry-run=client".to_owned())],
             Self::UnknownNode { similar, .. } => {
                 let names = similar.iter().map(|name| Remedy::Explain(format!("did you mean {name}?")));
                 names.chain([Remedy::Command("kubectl get nodes".to_owned())]).collect()
             }
             Self::Refused { flags, .. } => flags.iter().cloned().map(Remedy::Flag).collect(),
             Self::Moved => vec![Remedy::Flag("--yes".to_owned())],
-            Self::NotSynced | Self::NoAnswer { .. } => vec![Remedy::Command("kubectl get --raw /readyz".to_owned())],
-            Self::MayNot { right, namespaces } => {
-                let place = namespaces.first().map(|name| format!(" -n {name}")).unwrap_or_default();
-                vec![Remedy::Command(format!("kubectl auth can-i {right}{place}"))]
-            }
-            Self::UnknownMark { node, .. } => vec![
-                Remedy::Explain("use the version of the plugin that wrote it".to_owned()),
-                Remedy::Command(format!("kubectl annotate node {node} handover/run-")),
+            Self::NotSynced => vec![Remedy::Command("kubectl get --raw /readyz".to_owned())],
+            Self::NotServed { api_version, .. } => vec![
+                Remedy::Command("kubectl api-versions".to_owned()),
+                Remedy::Explain(format!(
+                    "Kubernetes has {api_version} since 1.21; an older server, or one that switches it off, cannot be \
+                     drained by this plugin"
+                )),
             ],
-            Self::FieldManager | Self::PodSelector(_) => vec![],
+            Self::MayNot { questions, .. } => {
+                let works = "to look still works: --dry-run=client shows the plan, --status what runs have left";
+                let last = [Remedy::Explain(works.to_owned()), role_remedy()];
+                questions.iter().cloned().map(Remedy::Command).chain(last).collect()
+            }
+            Self::UnknownMark { mark: UnknownMark::Newer(_), .. } => {
+                vec![Remedy::Explain("use the version of the plugin that wrote it".to_owned())]
+            }
+            Self::UnknownMark { node, mark: UnknownMark::Unreadable(_) } => vec![
+                Remedy::Command(format!("kubectl get node {node} -o yaml")),
+                Remedy::Explain(format!(
+                    "it should say how the node was before. If that is lost, `kubectl annotate node {node} \
+                     handover/run-` takes the mark away, and the node stays cordoned until `kubectl uncordon {node}`"
+                )),
+            ],
+            Self::FieldManager | Self::Selector(..) => vec![],
             Self::LeaseLostEarly(_) | Self::Lease(LeaseError::Lost { .. } | LeaseError::Foreign { .. }) => {
                 vec![Remedy::Command("kubectl safedrain --status".to_owned())]
             }
@@ -98,36 +116,63 @@ impl Remedies for DrainError {
             }
             Self::Lease(LeaseError::Held { node, .. }) => vec![
                 Remedy::Command(format!("kubectl safedrain {node} --status")),
-                Remedy::Explain("wait for that run to end, or end it where it runs".to_owned()),
+                Remedy::Explain(
+                    "wait for that run to end, or end it where it runs; --take-over takes the node from it".to_owned(),
+                ),
             ],
-            Self::Lease(LeaseError::Call { .. }) => vec![Remedy::Command(
-                "kubectl auth can-i create leases.coordination.k8s.io -n kube-node-lease".to_owned(),
-            )],
+            Self::Lease(LeaseError::OutOfReach { .. }) => {
+                vec![Remedy::Explain("wait for that run to end, or end it where it runs".to_owned()), role_remedy()]
+            }
+            Self::Lease(LeaseError::Vanished { .. }) => vec![Remedy::Command("kubectl get nodes".to_owned())],
+            Self::Lease(LeaseError::Rights(_) | LeaseError::Call { .. }) => {
+                vec![Remedy::Command("kubectl get --raw /readyz".to_owned())]
+            }
         }
     }
 }
 
+/// Where all the rights are that a drain needs.
+fn role_remedy() -> Remedy {
+    let repository = crate::IDENTITY.repository;
+    Remedy::Explain(format!(
+        "the roles in docs/rbac/safedrain.yaml are enough: ask for them to be bound to you ({repository}/tree/main/docs/rbac)"
+    ))
+}
+
 impl DrainError {
+    /// Tells all rights that are missing at once, with the questions by which the first few can be looked into.
+    pub(crate) fn may_not(missing: Vec<MissingRight>, connection: &Connection) -> Self {
+        let question = |missing: &MissingRight| connection.kubectl(&missing.question());
+        let questions = missing.iter().take(QUESTIONS).map(question).collect();
+        Self::MayNot { missing, questions }
+    }
+
     fn status(&self) -> ExitStatus {
         match self {
             Self::NoNode
             | Self::NodesAndSelector
             | Self::EmptySelector
-            | Self::NotANode(_)
+            | Self::NotANode { .. }
             | Self::UnknownShell(_)
             | Self::GracePeriod(_)
             | Self::NoRehearsal(_)
             | Self::FieldManager
-            | Self::PodSelector(_) => ExitStatus::Usage,
+            | Self::Selector(..) => ExitStatus::Usage,
             Self::UnknownNode { .. }
             | Self::Refused { .. }
             | Self::Moved
             | Self::NotSynced
-            | Self::NoAnswer { .. }
+            | Self::NotServed { .. }
             | Self::MayNot { .. }
             | Self::UnknownMark { .. }
-            | Self::Lease(LeaseError::Call { .. } | LeaseError::Foreign { .. }) => ExitStatus::Refused,
-            Self::LeaseLostEarly(_) | Self::Lease(LeaseError::Held { .. } | LeaseError::Lost { .. }) => {
+            | Self::Lease(
+                LeaseError::Rights(_)
+                | LeaseError::Call { .. }
+                | LeaseError::Foreign { .. }
+                | LeaseError::Vanished { .. },
+            ) => ExitStatus::Refused,
+            Self::LeaseLostEarly(_)
+            | Self::Lease(LeaseError::Held { .. } | LeaseError::OutOfReach { .. } | LeaseError::Lost { .. }) => {
                 ExitStatus::HeldByAnother
             }
             Self::InterruptedEarly | Self::Lease(LeaseError::Interrupted) => ExitStatus::Interrupted,
@@ -152,16 +197,45 @@ pub(crate) fn call_failed(connection: &Connection, error: &CallError, attempt: &
     match error {
         CallError::Client(error) => {
             let error: ApiError = connection.explain(error, attempt);
-            error.into()
+            let is_forbidden = matches!(error.problem(), ApiProblem::Forbidden(_));
+            let failure = Failure::from(error);
+            if is_forbidden {
+                failure
+                    .with_remedy(Remedy::Explain("without it no plan can be made; nothing was changed".to_owned()))
+                    .with_remedy(role_remedy())
+            } else {
+                failure
+            }
         }
-        CallError::Timeout(limit) => {
-            DrainError::NoAnswer { attempt: attempt.to_owned(), seconds: limit.as_secs() }.into()
-        }
+        CallError::Timeout(limit) => connection.no_answer(attempt, *limit).into(),
     }
 }
 
-fn where_words(namespaces: &[String]) -> String {
-    if namespaces.is_empty() { String::new() } else { format!(" in {}", namespaces.join(", ")) }
+/// Puts a list that did not come into words.
+pub(crate) fn list_failed(connection: &Connection, error: &ListError) -> Failure {
+    // A list of a kind that is served is never "not found", not even in a namespace that does not exist.
+    if error.source.status().is_some_and(|status| status.code == 404) {
+        let (resource, api_version) = (error.resource.clone(), error.api_version.clone());
+        return DrainError::NotServed { resource, api_version }.into();
+    }
+    let attempt = error.to_string();
+    call_failed(connection, &error.source, attempt.strip_prefix("cannot ").unwrap_or(&attempt))
+}
+
+fn not_a_node(argument: &str) -> String {
+    match argument.split_once('/') {
+        Some((kind, _)) if !matches!(kind, "node" | "nodes" | "no") => {
+            format!("{argument:?} is not a node: only NAME or node/NAME can be drained")
+        }
+        _ if argument.trim().is_empty() => "the name of a node is empty".to_owned(),
+        _ => format!(
+            "{argument:?} cannot be the name of a node: those have lower-case letters, digits, '-' and '.' only"
+        ),
+    }
+}
+
+fn listed(missing: &[MissingRight]) -> String {
+    missing.iter().map(ToString::to_string).collect::<Vec<_>>().join("; nor ")
 }
 
 /// `1 pod`, `2 pods`.

@@ -11,6 +11,7 @@ use kubectl_common::entry::Shell;
 
 use crate::cli::{DrainArgs, StrategyArg};
 use crate::failure::DrainError;
+use crate::nodes;
 
 /// The most characters of a field manager's name (`k8s.io/apimachinery`, `FieldManagerMaxLength`).
 const LONGEST_FIELD_MANAGER: usize = 128;
@@ -84,30 +85,25 @@ pub(crate) fn targets(args: &DrainArgs) -> Result<Targets, DrainError> {
         (None, true) => Err(DrainError::NoNode),
         (Some(_), false) => Err(DrainError::NodesAndSelector),
         (Some(selector), true) if selector.trim().is_empty() => Err(DrainError::EmptySelector),
-        (Some(selector), true) => Ok(Targets::Selected(selector.clone())),
+        (Some(selector), true) => match selector.parse::<Selector>() {
+            Ok(_) => Ok(Targets::Selected(selector.clone())),
+            Err(error) => Err(DrainError::Selector("--selector", error)),
+        },
         (None, false) => node_names(args).map(Targets::Named),
     }
 }
 
 /// Reads `--pod-selector`.
 pub(crate) fn pod_selector(args: &DrainArgs) -> Result<Option<Selector>, DrainError> {
-    let read = |text: &String| text.parse().map_err(DrainError::PodSelector);
+    let read = |text: &String| text.parse().map_err(|error| DrainError::Selector("--pod-selector", error));
     args.pod_selector.as_ref().filter(|text| !text.is_empty()).map(read).transpose()
 }
 
 /// Reads the nodes that were named, each once.
 pub(crate) fn node_names(args: &DrainArgs) -> Result<Vec<NodeName>, DrainError> {
     let mut names = Vec::new();
-    for text in &args.nodes {
-        let name = match text.split_once('/') {
-            None => text.as_str(),
-            Some(("node" | "nodes" | "no", name)) => name,
-            Some(_) => return Err(DrainError::NotANode(text.clone())),
-        };
-        if name.is_empty() {
-            return Err(DrainError::NotANode(text.clone()));
-        }
-        let name = NodeName::from(name);
+    for argument in &args.nodes {
+        let name = nodes::parse(argument)?;
         if !names.contains(&name) {
             names.push(name);
         }

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use cluster_model::identity::NodeName;
 use evacuation::engine::RunIdentity;
-use evacuation_runner::access::{ApiAccess, Patience};
+use evacuation_runner::access::{ApiAccess, DEFAULT_TIMEOUT, Patience};
 use evacuation_runner::interrupts::{Interrupted, Interrupts};
-use evacuation_runner::lease::{Holder, LeaseError, LeaseGuard, LeaseNews};
+use evacuation_runner::lease::{self, Holder, LeaseError, LeaseGuard, LeaseNews, TakeOver};
 use evacuation_runner::live_view::{LiveView, Seen};
+use evacuation_runner::preflight::MissingRight;
 use jiff::Timestamp;
 use kubectl_common::connect::{Connection, connect};
 use kubectl_common::entry::Launch;
@@ -22,6 +23,8 @@ use crate::request;
 
 /// How long the watches may take to bring their first lists.
 const SYNC_LIMIT: Duration = Duration::from_secs(60);
+/// A wait for the server that lasts longer is told.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// The most objects in a page.
 const LARGEST_PAGE: u32 = 100;
 
@@ -59,44 +62,78 @@ impl Session {
         };
         Ok(Self { connection, access, identity, holder, started })
     }
+}
 
-    /// Takes the leases of all nodes, and tells whom it waits for. The first signal ends it in good order, the second
-    /// at once.
-    pub(crate) async fn take_leases(
-        &self,
-        targets: &[NodeName],
-        output: &Output,
-        interrupts: &mut Interrupts,
-    ) -> Result<LeaseGuard, DrainError> {
-        let stop = CancellationToken::new();
-        let mut told = false;
-        let mut taking = pin!(LeaseGuard::acquire(&self.access, targets, &self.holder, &stop, |news| match news {
-            LeaseNews::Observing { node, holder, left } => {
-                if !std::mem::replace(&mut told, true) {
-                    output.note(&format!("node {node} is held by {holder}; watching for 15 s whether that run lives"));
-                }
-                output.status(&format!("{} s left to watch node {node}'s holder", left.as_secs_f32().ceil()));
+/// Awaits requests and, when they take long, says what is waited for: a run that is silent looks dead.
+pub(crate) async fn patiently<T>(session: &Session, output: &Output, requests: impl Future<Output = T>) -> T {
+    let mut requests = pin!(requests);
+    tokio::select! {
+        done = &mut requests => return done,
+        () = tokio::time::sleep(PATIENCE) => {}
+    }
+    let limit = session.access.request_timeout.unwrap_or(DEFAULT_TIMEOUT);
+    output.note(&format!(
+        "waiting for {} to answer; a request is given up after {} s (--request-timeout)",
+        session.connection.cluster.server,
+        limit.as_secs_f32()
+    ));
+    requests.await
+}
+
+/// Takes the leases of the nodes, and tells what it takes. The first signal ends it in good order, the second at once.
+pub(crate) async fn take_lease(
+    session: &Session,
+    output: &Output,
+    targets: &[NodeName],
+    take_over: TakeOver,
+    interrupts: &mut Interrupts,
+) -> Result<LeaseGuard, DrainError> {
+    let mut told = false;
+    let tell = |news| match news {
+        LeaseNews::NoRight { missing } => output.note(&no_leases(&missing)),
+        LeaseNews::Observing { node, holder, left } => {
+            if !std::mem::replace(&mut told, true) {
+                output.note(&format!("node {node} is held by {holder}; watching for 15 s whether that run lives"));
             }
-            LeaseNews::TakenOver { node, holder } => {
-                output.note(&format!("node {node} was held by a dead run: {holder}"));
-            }
-        }));
-        let mut taken = interrupts.unless(&mut taking).await;
-        if taken.is_err() {
-            stop.cancel();
-            taken = interrupts.unless(&mut taking).await;
-            if let Ok(Ok(guard)) = taken {
-                guard.release(&self.access).await;
-                taken = Err(Interrupted);
-            }
+            output.status(&format!("{} s left to watch node {node}'s holder", left.as_secs_f32().ceil()));
         }
-        output.clear_status();
-        match taken {
-            Ok(Ok(guard)) => Ok(guard),
-            Ok(Err(LeaseError::Interrupted)) | Err(Interrupted) => Err(DrainError::InterruptedEarly),
-            Ok(Err(error)) => Err(DrainError::Lease(error)),
+        LeaseNews::TakenOver { node, holder } => {
+            output.note(&format!("node {node} was held by a dead run: {holder}"));
+        }
+        LeaseNews::Seized { node, holder } => {
+            output.warning(&format!(
+                "node {node} was held by {holder}: taken over, as --take-over says; \
+                 that run stops as soon as it notices, which is waited for"
+            ));
+        }
+    };
+    let stop = CancellationToken::new();
+    let mut taking = pin!(LeaseGuard::acquire(&session.access, targets, &session.holder, take_over, &stop, tell));
+    let mut taken = interrupts.unless(&mut taking).await;
+    if taken.is_err() {
+        stop.cancel();
+        taken = interrupts.unless(&mut taking).await;
+        if let Ok(Ok(guard)) = taken {
+            guard.release(&session.access).await;
+            taken = Err(Interrupted);
         }
     }
+    output.clear_status();
+    match taken {
+        Ok(Ok(guard)) => Ok(guard),
+        Ok(Err(LeaseError::Interrupted)) | Err(Interrupted) => Err(DrainError::InterruptedEarly),
+        Ok(Err(error)) => Err(DrainError::Lease(error)),
+    }
+}
+
+fn no_leases(missing: &[MissingRight]) -> String {
+    let verbs: Vec<_> = missing.iter().map(|missing| missing.right.verb).collect();
+    let blind = if verbs.contains(&"get") { ", and a run that holds a lease is not seen" } else { "" };
+    format!(
+        "no right to leases in {} (you may not {} them): the lock is an annotation on the node{blind}",
+        lease::NAMESPACE,
+        verbs.join(", ")
+    )
 }
 
 /// Waits until every watch has brought its first list, telling of trouble on the way.

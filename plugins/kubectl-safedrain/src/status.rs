@@ -1,7 +1,11 @@
 //! `--status`: which runs have left marks, read-only.
 
+use std::collections::BTreeSet;
+
 use cluster_model::identity::{NodeName, PodId};
-use cluster_model::marks::{DetachRecord, NodeRun};
+use cluster_model::legible::Legible;
+use cluster_model::marks::{DETACHED_ANNOTATION, DetachRecord, NodeRun};
+use cluster_model::snapshot::ClusterSnapshot;
 use evacuation_runner::observe::{self, ListError};
 use kubectl_common::entry::Launch;
 use kubectl_common::exit::ExitStatus;
@@ -13,9 +17,10 @@ use serde::Serialize;
 
 use crate::cli::DrainArgs;
 use crate::document::{DocumentEvent, EventLine, Header};
-use crate::failure::{DrainError, call_failed};
+use crate::failure::list_failed;
+use crate::nodes;
 use crate::request;
-use crate::session::{Session, now};
+use crate::session::{self, Session, now};
 
 /// All marks.
 #[derive(Debug, Serialize)]
@@ -30,8 +35,10 @@ struct RunStatus<'a> {
 #[derive(Debug, Serialize)]
 struct MarkedNode {
     name: NodeName,
-    /// `None`: it was uncordoned since, or cannot be read.
+    /// `None`: it was uncordoned since, or the mark is not understood.
     run: Option<NodeRun>,
+    /// Why the mark is not understood.
+    problem: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -39,7 +46,10 @@ struct DetachedPod {
     #[serde(flatten)]
     pod: PodId,
     node: Option<NodeName>,
+    /// `None`: the server's own objects do not confirm that a run detached it.
     record: Option<DetachRecord>,
+    /// Why it is not believed to be detached.
+    problem: Option<String>,
 }
 
 /// Runs `kubectl safedrain [NODE…] --status`.
@@ -51,26 +61,44 @@ pub(crate) async fn run(
 ) -> Result<ExitStatus, Failure> {
     let named = request::node_names(args)?;
     let session = Session::open(args, launch, output).await?;
-    let failed =
-        |error: ListError| call_failed(&session.connection, &error.source, &error.to_string().replace("cannot ", ""));
-    let nodes = observe::nodes(&session.access).await.map_err(failed)?;
-    let pods = observe::detached_pods(&session.access).await.map_err(failed)?;
-    if let Some(unknown) = named.iter().find(|name| !nodes.iter().any(|node| node.name == **name)) {
-        return Err(DrainError::UnknownNode { name: unknown.to_string(), similar: Vec::new() }.into());
-    }
+    let failed = |error: ListError| list_failed(&session.connection, &error);
+    let looking = async {
+        let nodes = observe::nodes(&session.access).await?;
+        let mut cluster = ClusterSnapshot::default();
+        let pods = observe::detached_pods(&session.access).await?;
+        let namespaces: BTreeSet<_> = pods.iter().map(|pod| &pod.id.namespace).collect();
+        for namespace in namespaces {
+            let sets = observe::replica_sets(&session.access, namespace).await?;
+            for set in sets {
+                cluster.apply(set);
+            }
+        }
+        Ok((nodes, pods, cluster))
+    };
+    let (nodes, pods, cluster) = session::patiently(&session, output, looking).await.map_err(failed)?;
+    nodes::all_exist(&named, &nodes)?;
     let is_meant = |name: &NodeName| named.is_empty() || named.contains(name);
     let nodes: Vec<_> = nodes
         .iter()
         .filter(|node| node.run.is_some() && is_meant(&node.name))
-        .map(|node| MarkedNode { name: node.name.clone(), run: NodeRun::of(node) })
+        .map(|node| {
+            let (run, problem) = match NodeRun::read(node) {
+                Ok(run) => (run, None),
+                Err(problem) => (None, Some(problem.to_string())),
+            };
+            MarkedNode { name: node.name.clone(), run, problem }
+        })
         .collect();
     let pods: Vec<_> = pods
         .into_iter()
         .filter(|pod| pod.node.as_ref().is_some_and(is_meant))
-        .map(|pod| DetachedPod {
-            record: pod.detached.as_deref().and_then(|text| DetachRecord::parse(text).ok()),
-            pod: pod.id,
-            node: pod.node,
+        .map(|pod| {
+            let (record, problem) = match cluster.detach_record(&pod) {
+                Some(Ok(record)) => (Some(record), None),
+                Some(Err(disbelief)) => (None, Some(disbelief.to_string())),
+                None => (None, Some(format!("it has no annotation {DETACHED_ANNOTATION}"))),
+            };
+            DetachedPod { record, problem, pod: pod.id, node: pod.node }
         })
         .collect();
     let verdict = if nodes.is_empty() && pods.is_empty() { "clean" } else { "marked" };
@@ -95,32 +123,32 @@ fn show(status: &RunStatus<'_>, cluster: &str, output: &Output, terminal: &Termi
     }
     let mut table = Table::new(["NODE", "PHASE", "USER", "SINCE", "DETACHED", "REASON"]);
     for node in &status.nodes {
-        let detached = status.pods.iter().filter(|pod| pod.node.as_ref() == Some(&node.name)).count().to_string();
+        let is_detached = |pod: &&DetachedPod| pod.record.is_some() && pod.node.as_ref() == Some(&node.name);
+        let detached = status.pods.iter().filter(is_detached).count().to_string();
         let name = node.name.to_string();
-        match &node.run {
-            Some(run) => table.row([
-                name,
+        let (phase, user, since, reason) = match (&node.run, &node.problem) {
+            (Some(run), _) => (
                 format!("{:?}", run.phase).to_lowercase(),
-                run.user.clone(),
+                Legible(&run.user).to_string(),
                 format!("{:.0}", run.start),
-                detached,
-                run.reason.clone().unwrap_or_else(|| "<none>".to_owned()),
-            ]),
-            None => table.row([
-                name,
-                "stale".into(),
-                "-".into(),
-                "-".into(),
-                detached,
-                "uncordoned since, or not readable".into(),
-            ]),
+                run.reason.as_ref().map_or_else(|| "<none>".to_owned(), |reason| Legible(reason).to_string()),
+            ),
+            (None, Some(problem)) => ("unknown".to_owned(), "-".to_owned(), "-".to_owned(), problem.clone()),
+            (None, None) => ("stale".to_owned(), "-".to_owned(), "-".to_owned(), "it was uncordoned since".to_owned()),
         };
+        table.row([name, phase, user, since, detached, reason]);
     }
     if !table.is_empty() {
         output.result_line(&table.render(terminal.table_width()));
     }
     for pod in &status.pods {
         let node = pod.node.as_ref().map(ToString::to_string).unwrap_or_default();
-        output.result_line(&format!("pod {} on node {node} is detached", pod.pod));
+        match &pod.problem {
+            None => output.result_line(&format!("pod {} on node {node} is detached", pod.pod)),
+            Some(problem) => output.result_line(&format!(
+                "pod {} on node {node} looks detached and is not believed to be: {problem}",
+                pod.pod
+            )),
+        }
     }
 }

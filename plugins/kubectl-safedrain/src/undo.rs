@@ -19,11 +19,14 @@ use serde::Serialize;
 
 use crate::cli::DrainArgs;
 use crate::document::{DocumentEvent, EventLine, Header};
-use crate::drain;
-use crate::failure::{DrainError, call_failed, count};
+use crate::failure::{DrainError, count, list_failed};
 use crate::render::{Narrator, Voice};
 use crate::request;
 use crate::session::{self, Session, now};
+use crate::{look, nodes, rights};
+
+/// For how many pods that stay detached the next command is told.
+const TOLD: usize = 3;
 
 /// What an undo came to.
 #[derive(Debug, Serialize)]
@@ -64,29 +67,19 @@ pub(crate) async fn run(args: &DrainArgs, launch: &Launch, output: &Output) -> R
         return Err(DrainError::NoRehearsal("undo").into());
     }
     let mut interrupts = Interrupts::listen().map_err(DrainError::Signals)?;
-    let looked = interrupts.unless(look(args, launch, output, &named)).await;
+    let looked = interrupts.unless(Box::pin(look(args, launch, output, &named))).await;
     let Found { session, targets, observation, detached } =
         looked.map_err(|Interrupted| DrainError::InterruptedEarly)??;
     let access = &session.access;
-    if targets.is_empty() {
+    let Some(observation) = observation else {
         output.note("nothing to undo: no node and no pod carries a mark");
         return Ok(finish(args, &session, output, &targets, None, Outcome::Done));
-    }
+    };
     if args.dry_run.mode() == DryRun::Client {
-        if args.output.output.is_machine_readable() {
-            let pods = detached.iter().map(|(pod, _)| UndonePod { pod, result: None }).collect();
-            show(args, output, &UndoReport::new(&session, "dryRun", &targets, pods));
-            return Ok(ExitStatus::Done);
-        }
-        for node in &targets {
-            output.result_line(&format!("node/{node} would be released (dry run)"));
-        }
-        for (pod, _) in &detached {
-            output.result_line(&format!("pod/{} would be attached again (dry run)", pod.name));
-        }
+        show_dry_run(args, &session, output, &targets, detached.iter().map(|(pod, _)| pod));
         return Ok(ExitStatus::Done);
     }
-    let guard = session.take_leases(&targets, output, &mut interrupts).await?;
+    let guard = session::take_lease(&session, output, &targets, args.take_over(), &mut interrupts).await?;
     let mut view = LiveView::new(access, &targets, observation);
     let synced = tokio::select! {
         synced = session::sync(&mut view, output) => synced,
@@ -131,35 +124,67 @@ pub(crate) async fn run(args: &DrainArgs, launch: &Launch, output: &Output) -> R
 struct Found {
     session: Session,
     targets: Vec<NodeName>,
-    observation: Observation,
+    /// `None`: nothing.
+    observation: Option<Observation>,
     /// The detached pods and their nodes.
     detached: Vec<(PodId, NodeName)>,
 }
 
-/// Looks for marks on the nodes that are meant, or on all. Changes nothing.
+/// Looks for marks on the nodes that are meant, or on all, and whether the user may take them off. Changes nothing.
 async fn look(args: &DrainArgs, launch: &Launch, output: &Output, named: &[NodeName]) -> Result<Found, Failure> {
     let session = Session::open(args, launch, output).await?;
     let access = &session.access;
-    let failed =
-        |error: &ListError| call_failed(&session.connection, &error.source, &error.to_string().replace("cannot ", ""));
-    let nodes = observe::nodes(access).await.map_err(|error| failed(&error))?;
-    let mut found = observe::detached_pods(access).await.map_err(|error| failed(&error))?;
-    if let Some(unknown) = named.iter().find(|name| !nodes.iter().any(|node| node.name == **name)) {
-        return Err(DrainError::UnknownNode { name: unknown.to_string(), similar: Vec::new() }.into());
-    }
+    let failed = |error: &ListError| list_failed(&session.connection, error);
+    let looking = async {
+        let nodes = observe::nodes(access).await?;
+        Ok((nodes, observe::detached_pods(access).await?))
+    };
+    let (nodes, mut found) =
+        session::patiently(&session, output, looking).await.map_err(|error: ListError| failed(&error))?;
+    nodes::all_exist(named, &nodes)?;
     let is_meant = |name: &NodeName| named.is_empty() || named.contains(name);
     found.retain(|pod| pod.node.as_ref().is_some_and(is_meant));
     let marked = nodes.iter().filter(|node: &&Node| node.run.is_some() && is_meant(&node.name)).map(|node| &node.name);
     let targets: BTreeSet<NodeName> = marked.cloned().chain(found.iter().filter_map(|pod| pod.node.clone())).collect();
     let targets: Vec<NodeName> = targets.into_iter().collect();
-    drain::check_marks(&nodes, &targets)?;
+    if targets.is_empty() {
+        return Ok(Found { session, targets, observation: None, detached: Vec::new() });
+    }
+    look::check_marks(&nodes, &targets)?;
     let observation = observe::for_drain(access, nodes, &targets, None, false).await.map_err(|error| failed(&error))?;
     let on_targets = observation.cluster.pods().filter(|pod| pod.detached.is_some());
     let detached: Vec<_> = on_targets
         .filter_map(|pod| Some((pod.id.clone(), pod.node.clone()?)))
         .filter(|(_, node)| targets.contains(node))
         .collect();
-    Ok(Found { session, targets, observation, detached })
+    if args.dry_run.mode() == DryRun::None {
+        let namespaces = detached.iter().map(|(pod, _)| pod.namespace.clone()).collect();
+        let missing = rights::missing(&session, &rights::of_undo(namespaces, &observation)).await?;
+        if !missing.is_empty() {
+            return Err(DrainError::may_not(missing, &session.connection).into());
+        }
+    }
+    Ok(Found { session, targets, observation: Some(observation), detached })
+}
+
+fn show_dry_run<'a>(
+    args: &DrainArgs,
+    session: &Session,
+    output: &Output,
+    targets: &[NodeName],
+    detached: impl Iterator<Item = &'a PodId>,
+) {
+    if args.output.output.is_machine_readable() {
+        let pods = detached.map(|pod| UndonePod { pod, result: None }).collect();
+        show(args, output, &UndoReport::new(session, "dryRun", targets, pods));
+        return;
+    }
+    for node in targets {
+        output.result_line(&format!("node/{node} would be released (dry run)"));
+    }
+    for pod in detached {
+        output.result_line(&format!("pod/{} would be attached again (dry run)", pod.name));
+    }
 }
 
 fn finish(
@@ -173,13 +198,21 @@ fn finish(
     let pods: Vec<_> =
         engine.iter().flat_map(|engine| engine.ends().map(|(pod, _, result, _)| UndonePod { pod, result })).collect();
     let verdict = if outcome == Outcome::Done { "undone" } else { "incomplete" };
-    let kept = pods.len();
+    let all = pods.len();
+    let is_kept = |pod: &&UndonePod<'_>| matches!(pod.result, Some(StepEnd::GivenUp(_)));
+    let kept: Vec<_> = pods.iter().filter(is_kept).take(TOLD).map(|pod| pod.pod.clone()).collect();
     show(args, output, &UndoReport::new(session, verdict, targets, pods));
     match outcome {
         Outcome::Done => ExitStatus::Done,
         Outcome::Interrupted => ExitStatus::Interrupted,
         Outcome::Stopped | Outcome::LeaseLost => {
-            output.note(&format!("not all of {} could be given back; see above", count(kept, "pod")));
+            output.note(&format!("not all of {} could be given back; see above", count(all, "pod")));
+            for pod in kept {
+                output.note(&format!(
+                    "  look at it, and delete it if nobody needs it: kubectl delete pod -n {} {}",
+                    pod.namespace, pod.name
+                ));
+            }
             ExitStatus::Stopped
         }
     }

@@ -1,9 +1,12 @@
 //! `kubectl safedrain` on the real control plane.
 
+mod bad_input;
 mod budgets;
 mod dry_run;
+mod lock;
 mod many;
 mod marks;
+mod rbac;
 mod refusals;
 mod several_nodes;
 mod single_replica;

@@ -103,7 +103,7 @@ async fn a_right_that_is_missing_is_named_before_anything_happens() {
     ns.create(bind("nodes")).await;
     let run = Plugin::safedrain(&ns).args([&node]).user(&user).run().await.expect_code(3);
     assert!(run.stderr.contains(&format!("you may not create pods/eviction in {}", ns.name())), "{run}");
-    assert!(run.stderr.contains("kubectl auth can-i create pods/eviction"), "{run}");
+    assert!(run.stderr.contains("kubectl auth can-i create pods --subresource=eviction"), "{run}");
 
     let evict = serde_json::json!([{ "apiGroups": [""], "resources": ["pods/eviction"], "verbs": ["create"] }]);
     ns.create(role("evict", evict)).await;

@@ -2,11 +2,12 @@
 
 use std::fmt;
 
+use cluster_model::legible::Legible;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use serde::{Deserialize, Serialize};
 
-use super::HOLDER;
+use super::object::HOLDER;
 
 /// The run behind a lease.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,7 +31,9 @@ pub struct Holder {
 
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}@{} (process {}, run {}, since {:.0})", self.user, self.host, self.pid, self.run, self.since)
+        let Self { run, user, host, machine: _, pid, since } = self;
+        let (run, user, host) = (Legible(run), Legible(user), Legible(host));
+        write!(f, "{user}@{host} (process {pid}, run {run}, since {since:.0})")
     }
 }
 
@@ -52,14 +55,26 @@ impl Holder {
     pub(super) fn of(lease: &Lease) -> Self {
         let annotation = lease.metadata.annotations.as_ref().and_then(|all| all.get(HOLDER));
         let spec = lease.spec.as_ref();
-        annotation.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_else(|| Self {
+        annotation.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_else(|| {
+            let unknown = Self::unknown();
+            Self {
+                user: spec.and_then(|spec| spec.holder_identity.clone()).unwrap_or(unknown.user),
+                since: spec.and_then(|spec| spec.acquire_time.as_ref()).map_or(unknown.since, |time| time.0),
+                ..unknown
+            }
+        })
+    }
+
+    /// Somebody of whom nothing is known.
+    pub(super) fn unknown() -> Self {
+        Self {
             run: "unknown".to_owned(),
-            user: spec.and_then(|spec| spec.holder_identity.clone()).unwrap_or_else(|| "somebody".to_owned()),
+            user: "somebody".to_owned(),
             host: "an unknown host".to_owned(),
             machine: None,
             pid: 0,
-            since: spec.and_then(|spec| spec.acquire_time.as_ref()).map_or(Timestamp::UNIX_EPOCH, |time| time.0),
-        })
+            since: Timestamp::UNIX_EPOCH,
+        }
     }
 
     pub(super) fn to_text(&self) -> String {

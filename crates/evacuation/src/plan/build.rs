@@ -147,7 +147,14 @@ fn plan_move(
         return (plan, None);
     }
     match dead_end(pod, &plan, cluster) {
-        Some((kind, message)) => refuse(plan, kind, message, "--disable-eviction".to_owned()),
+        Some((kind, message)) => {
+            // What keeps it from being handed over may be easier to change than the budget.
+            let message = match &plan.reason {
+                Some(obstacle) => format!("{message}; it cannot be handed over instead: {obstacle}"),
+                None => message,
+            };
+            refuse(plan, kind, message, "--disable-eviction".to_owned())
+        }
         None => (plan, None),
     }
 }

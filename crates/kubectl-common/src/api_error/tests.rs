@@ -71,10 +71,10 @@ fn replies_are_sorted_by_what_can_be_done_about_them() {
         (404, ApiProblem::NotFound("words".into()), ExitStatus::Refused),
         (409, ApiProblem::Rejected { code: 409, message: "words".into() }, ExitStatus::Unexpected),
         (422, ApiProblem::Rejected { code: 422, message: "words".into() }, ExitStatus::Unexpected),
-        (429, trouble(429), ExitStatus::Unexpected),
-        (500, trouble(500), ExitStatus::Unexpected),
-        (503, trouble(503), ExitStatus::Unexpected),
-        (504, ApiProblem::TimedOut, ExitStatus::Unexpected),
+        (429, trouble(429), ExitStatus::Refused),
+        (500, trouble(500), ExitStatus::Refused),
+        (503, trouble(503), ExitStatus::Refused),
+        (504, ApiProblem::TimedOut { limit: None }, ExitStatus::Refused),
     ];
     for (code, problem, exit) in table {
         let error = explained(&status(code, "", "words"));
@@ -104,7 +104,7 @@ fn a_server_that_cannot_be_reached_is_named() {
     );
 
     let late = service(io::Error::new(io::ErrorKind::TimedOut, "deadline has elapsed"));
-    assert_eq!(*explained(&late).problem(), ApiProblem::TimedOut);
+    assert_eq!(*explained(&late).problem(), ApiProblem::TimedOut { limit: None });
 }
 
 #[test]

@@ -139,6 +139,16 @@ impl Connection {
         }
     }
 
+    /// Returns a command line of kubectl that asks the same cluster, for a remedy.
+    pub fn kubectl(&self, arguments: &str) -> String {
+        api_error::kubectl(arguments, &self.cluster.context, &self.cluster.server)
+    }
+
+    /// Says in a person's words that no answer to `attempt`, such as `list pods`, came within `limit`.
+    pub fn no_answer(&self, attempt: &str, limit: Duration) -> ApiError {
+        api_error::no_answer(limit, attempt, &self.cluster)
+    }
+
     /// Says in a person's words why `attempt`, such as `list pods`, did not succeed.
     pub fn explain(&self, error: &kube::Error, attempt: &str) -> ApiError {
         api_error::explain(error, attempt, &self.cluster, &self.trust)

@@ -5,10 +5,10 @@ use std::io::{self, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anstream::AutoStream;
-use anstream::adapter::strip_str;
 use serde::Serialize;
 use thiserror::Error;
 
+use super::fit;
 use super::progress::Progress;
 use super::table::Tone;
 use crate::exit::ExitStatus;
@@ -118,18 +118,23 @@ impl Output {
 
     /// Writes `Warning: TEXT` to stderr, as kubectl does.
     pub fn warning(&self, text: &str) {
-        self.sinks().write_talk(&format!("{} {text}", Tone::Warning.paint("Warning:")));
+        self.sinks().write_talk(&format!("{} {}", Tone::Warning.paint("Warning:"), fit::lines(text, false)));
+    }
+
+    /// Writes `error: TEXT` to stderr.
+    pub fn error(&self, text: &str) {
+        self.sinks().write_talk(&format!("{} {}", Tone::Bad.paint("error:"), fit::lines(text, false)));
     }
 
     /// Writes one JSON document to stdout.
     pub fn json(&self, document: &impl Serialize) {
-        let written = serde_json::to_string_pretty(document).map_err(OutputError::Json);
+        let written = serde_json::to_string_pretty(document).map(|text| fit::json(&text)).map_err(OutputError::Json);
         self.sinks().write_document(written);
     }
 
     /// Writes one event to stdout: JSON on a single line.
     pub fn json_line(&self, event: &impl Serialize) {
-        let written = serde_json::to_string(event).map_err(OutputError::Json);
+        let written = serde_json::to_string(event).map(|text| fit::json(&text)).map_err(OutputError::Json);
         self.sinks().write_document(written);
     }
 
@@ -141,7 +146,7 @@ impl Output {
 
     /// Shows what the run waits for, until it is replaced or cleared; off a terminal nothing.
     pub fn status(&self, text: &str) {
-        self.sinks().progress.show(text);
+        self.sinks().progress.show(&fit::line(text));
     }
 
     /// Takes the status line away; needed before a question is asked.
@@ -214,7 +219,7 @@ impl Sinks {
 }
 
 fn as_lines(text: &str, has_colors: bool) -> String {
-    let mut lines = if has_colors { text.to_owned() } else { strip_str(text).to_string() };
+    let mut lines = fit::lines(text, has_colors);
     if !lines.ends_with('\n') {
         lines.push('\n');
     }

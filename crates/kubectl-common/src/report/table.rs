@@ -4,6 +4,8 @@ use anstyle::{AnsiColor, Style};
 use comfy_table::presets::NOTHING as NO_BORDERS;
 use comfy_table::{Attribute, Color, ColumnConstraint, ContentArrangement};
 
+use super::fit;
+
 /// What an empty cell shows.
 const NOTHING: &str = "<none>";
 
@@ -62,9 +64,10 @@ pub struct Cell {
 }
 
 impl Cell {
-    /// Makes a cell that is read in the given tone; an empty text shows as `<none>`.
+    /// Makes a cell that is read in the given tone; an empty text shows as `<none>`. A cell is one line: what a terminal
+    /// obeys, line breaks included, appears as its number.
     pub fn new(text: impl Into<String>, tone: Tone) -> Self {
-        let text = text.into();
+        let text = fit::line(&text.into());
         Self { text: if text.is_empty() { NOTHING.to_owned() } else { text }, tone }
     }
 }

@@ -1,0 +1,37 @@
+//! What somebody reads who lacks a right; every right on its own is tried in `rbac.rs`.
+
+use e2e::{Plugin, Roles};
+
+use super::{Transcript, place};
+
+#[tokio::test]
+async fn who_lacks_a_right_reads_which_what_still_works_and_which_role_is_enough() {
+    let (ns, node) = place("bad-rights").await;
+    ns.deployment("web").ready().await;
+    let mut transcript = Transcript::of(&ns);
+    transcript.replace(&ns.pods("").await.remove(0).metadata.name.unwrap(), "POD");
+    let roles = Roles::read("safedrain");
+    let without = |rights: &[&str]| {
+        let mut fewer = roles.clone();
+        for grant in roles.grants().iter().filter(|grant| rights.contains(&grant.to_string().as_str())) {
+            fewer = fewer.without(grant);
+        }
+        fewer
+    };
+    let cases: [(&str, &[&str]); 5] = [
+        ("may not list pods", &["list pods"]),
+        ("may not list services", &["list services"]),
+        ("may not evict", &["create pods/eviction"]),
+        ("may only look", &["patch nodes", "patch pods", "create pods/eviction", "watch pods", "watch replicasets"]),
+        ("may not even look", &["list nodes", "list pods", "watch nodes"]),
+    ];
+    for (case, rights) in cases {
+        let user = ns.limited_user();
+        without(rights).bind(&ns, &user).await;
+        transcript.replace(&user.name, "USER");
+        transcript.run(case, Plugin::safedrain(&ns).args([&node]).user(&user), 3).await;
+        let audit = e2e::AuditLog::of_user(ns.control_plane(), &user.name).await;
+        assert!(audit.changes().is_empty(), "{case}: {:#?}", audit.changes());
+    }
+    transcript.end("rights").await;
+}
