@@ -164,13 +164,14 @@ impl fmt::Display for Right {
     }
 }
 
-/// Asks in which of these namespaces the user lacks a right. The right to all of the cluster is asked for first.
+/// Asks in which of these namespaces the user lacks a right. Of several, the right to all of the cluster is asked for
+/// first.
 pub async fn lacking(
     access: &ApiAccess,
     right: Right,
     namespaces: &BTreeSet<String>,
 ) -> Result<BTreeSet<String>, CallError> {
-    if namespaces.is_empty() || has(access, right, None).await? {
+    if namespaces.is_empty() || (namespaces.len() > 1 && has(access, right, None).await?) {
         return Ok(BTreeSet::new());
     }
     let answers: Vec<_> = stream::iter(namespaces)

@@ -101,7 +101,7 @@ fn warn_of_marks(output: &Output, nodes: &[Node], targets: &[NodeName]) {
         let name = &node.name;
         output.warning(&format!(
             "node {name} carries the mark of a run of {} from {:.0} that has not ended: \
-             go on with `kubectl safedrain {name}`, or give it back with `kubectl safedrain {name} --undo`",
+             if nobody runs it any more, go on with `kubectl safedrain {name}`, or give it back with `kubectl safedrain {name} --undo`",
             Legible(&mark.user),
             mark.start,
         ));
