@@ -12,7 +12,7 @@ use super::command::Command;
 use super::facts::Facts;
 use super::gate::{self, Gate};
 use super::input::{Moment, Reply};
-use super::step::{Detachment, State, Step, StepEnd};
+use super::step::{CONFLICT_PATIENCE, Detachment, State, Step, StepEnd};
 use super::{Engine, Goal, Target, Turn};
 use crate::event::{Event, Wait};
 use crate::surge::detach::{self, Obstacle};
@@ -131,7 +131,10 @@ impl Engine {
                 step.state = State::Detached;
             }
             // The view shows the newer version soon, and with it whether this very patch was done after all.
-            Reply::Conflict | Reply::Evicted(_) | Reply::Seen(_) => step.state = State::Planned,
+            Reply::Conflict | Reply::Evicted(_) | Reply::Seen(_) => {
+                step.stale_until = now.elapsed + CONFLICT_PATIENCE;
+                step.state = State::Planned;
+            }
             Reply::Gone => step.state = State::Leaving,
             Reply::Denied(message) => {
                 Self::give_up(step, format!("the server refuses to detach it: {message}"), turn);
@@ -163,6 +166,7 @@ impl Engine {
                 if step.stale_version.as_ref() == Some(&pod.resource_version) {
                     step.stale_version = None;
                 }
+                step.stale_until = now.elapsed + CONFLICT_PATIENCE;
                 step.state = State::Planned;
             }
             Reply::Gone => step.state = State::Leaving,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::command::Command;
 use super::input::{Moment, Reply};
-use super::step::{State, Step, StepEnd};
+use super::step::{CONFLICT_PATIENCE, State, Step, StepEnd};
 use super::{Engine, Goal, Posture, Target, Turn};
 use crate::event::{Event, Stop};
 use crate::plan::plan_pod;
@@ -24,7 +24,9 @@ pub(super) struct NodeStep {
     uncordons: bool,
     not_before: Duration,
     unanswered: u32,
+    /// The `resourceVersion` that the guarded patch failed on, and for how long a newer one is waited for.
     stale_version: Option<String>,
+    stale_until: Duration,
 }
 
 /// Where a node stands.
@@ -51,6 +53,7 @@ impl NodeStep {
             not_before: Duration::ZERO,
             unanswered: 0,
             stale_version: None,
+            stale_until: Duration::ZERO,
         }
     }
 
@@ -119,7 +122,8 @@ impl Engine {
             self.set_node(index, NodeState::Done);
             return;
         };
-        if step.stale_version.as_ref() == Some(&node.resource_version) {
+        if step.stale_version.as_ref() == Some(&node.resource_version) && now.elapsed < step.stale_until {
+            Self::wake_at(turn, step.stale_until);
             return;
         }
         // A mark of an earlier run knows whether the node was schedulable before all this.
@@ -266,14 +270,7 @@ impl Engine {
     }
 
     /// Takes in the answer to a command about a node.
-    pub(super) fn node_replied(
-        &mut self,
-        name: &NodeName,
-        reply: Reply,
-        cluster: &ClusterSnapshot,
-        now: Moment,
-        turn: &mut Turn,
-    ) {
+    pub(super) fn node_replied(&mut self, name: &NodeName, reply: Reply, now: Moment, turn: &mut Turn) {
         let Some(index) = self.nodes.iter().position(|node| node.name == *name) else { return };
         let Some(node) = self.nodes.get_mut(index) else { return };
         let (again, since) = match node.state {
@@ -301,12 +298,9 @@ impl Engine {
             },
             Reply::Gone => node.state = NodeState::Done,
             Reply::Conflict => {
-                node.state = again;
                 // The view may already hold the newer version; otherwise its coming wakes the engine.
-                let seen = cluster.node(name).map(|node| node.resource_version.clone());
-                if seen != node.stale_version {
-                    node.stale_version = None;
-                }
+                node.state = again;
+                node.stale_until = now.elapsed + CONFLICT_PATIENCE;
             }
             Reply::Unanswered(message) => {
                 node.unanswered += 1;

@@ -9,7 +9,7 @@ use super::input::{Moment, Reply};
 use super::step::{Detachment, State, Step, StepEnd};
 use super::{Engine, Goal, Turn};
 use crate::event::{Event, Wait};
-use crate::plan::Action;
+use crate::plan::{self, Action};
 
 impl Engine {
     /// Moves every step on. Pods that are under way come first: what they wait for must not be mixed up with pods that
@@ -55,7 +55,7 @@ impl Engine {
             State::Unsure => self.look(step, turn),
             State::Detached => self.advance_detached(step, pod, facts, turn),
             State::Leaving => self.advance_leaving(step, pod, facts.now, turn),
-            State::Shrinking { since } => self.advance_shrinking(step, since, pod, facts, turn),
+            State::Shrinking { since, is_seen } => self.advance_shrinking(step, since, is_seen, pod, facts, turn),
             State::Detaching
             | State::Looking
             | State::Evicting
@@ -67,7 +67,8 @@ impl Engine {
 
     fn advance_planned<'a>(&mut self, step: &mut Step, pod: &'a Pod, facts: &mut Facts<'a>, turn: &mut Turn) {
         // Nothing is decided on a version that is known to be outdated.
-        if step.stale_version.as_ref() == Some(&pod.resource_version) {
+        if let Some(until) = step.stale_until(&pod.resource_version, facts.now.elapsed) {
+            Self::wake_at(turn, until);
             return;
         }
         match facts.cluster.detach_record(pod) {
@@ -77,7 +78,7 @@ impl Engine {
                 let known = step.detachment.take().map(|detachment| detachment.known).unwrap_or_default();
                 step.detachment = Some(Detachment::new(record, facts.now.elapsed, known));
                 step.state = if pod.controller.is_some() && !pod.has_detached_label() {
-                    State::Shrinking { since: facts.now.elapsed }
+                    State::Shrinking { since: facts.now.elapsed, is_seen: true }
                 } else {
                     turn.events.push(Event::PodDetached { pod: pod.id.clone(), resumed });
                     State::Detached
@@ -96,6 +97,13 @@ impl Engine {
         }
         if !self.is_open(&step.node) || !self.has_room_in_flight() {
             return;
+        }
+        // A pod that was not Ready when it was planned, and is now, has something to hand over.
+        if step.action == Action::Evict
+            && pod.is_ready()
+            && plan::may_hand_over(pod, &self.request, facts.cluster, &self.circumstances).is_ok()
+        {
+            step.action = Action::Handover;
         }
         match step.action {
             Action::Handover => self.begin_handover(step, pod, facts, turn),
