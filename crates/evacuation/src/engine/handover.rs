@@ -33,6 +33,10 @@ impl Engine {
         if let Some(limit) = limit.filter(|limit| *limit > 0) {
             return Self::wait(step, Wait::SurgeSlot { limit }, turn);
         }
+        // Nobody can tell how strong a workload is while some of its pods cannot be told from strangers.
+        if strength.as_ref().is_some_and(|strength| strength.is_ahead) {
+            return Self::wait(step, Wait::Rollout, turn);
+        }
         let detachable = match detach::judge(pod, facts.cluster, &self.circumstances) {
             Ok(detachable) => detachable,
             Err(Obstacle::Rollout) => return Self::wait(step, Wait::Rollout, turn),
@@ -132,6 +136,9 @@ impl Engine {
             }
             // The view shows the newer version soon, and with it whether this very patch was done after all.
             Reply::Conflict | Reply::Evicted(_) | Reply::Seen(_) => {
+                if step.unanswered > 1 {
+                    Self::tell_of_retry(step, reply, turn);
+                }
                 step.stale_until = now.elapsed + CONFLICT_PATIENCE;
                 step.state = State::Planned;
             }
@@ -139,9 +146,9 @@ impl Engine {
             Reply::Denied(message) => {
                 Self::give_up(step, format!("the server refuses to detach it: {message}"), turn);
             }
-            Reply::Unanswered(message) => {
+            Reply::Unanswered(_) => {
                 step.state = State::Unsure;
-                Self::retry(step, message, now, turn);
+                Self::retry(step, reply, now, turn);
             }
         }
     }
@@ -170,9 +177,9 @@ impl Engine {
                 step.state = State::Planned;
             }
             Reply::Gone => step.state = State::Leaving,
-            Reply::Unanswered(message) | Reply::Denied(message) => {
+            Reply::Unanswered(_) | Reply::Denied(_) => {
                 step.state = State::Unsure;
-                Self::retry(step, message, now, turn);
+                Self::retry(step, reply, now, turn);
             }
             Reply::Done | Reply::Conflict | Reply::Evicted(_) => step.state = State::Unsure,
         }

@@ -133,7 +133,7 @@ impl Engine {
         turn: &mut Turn,
     ) {
         let Some(mut step) = self.steps.remove(id) else { return };
-        if matches!(reply, Reply::Unanswered(_)) {
+        if matches!(reply, Reply::Unanswered(_) | Reply::Conflict) {
             step.unanswered += 1;
         } else {
             step.unanswered = 0;
@@ -168,8 +168,12 @@ impl Engine {
     }
 
     /// Asks for a pause after a request that may or may not have been done.
-    pub(super) fn retry(step: &mut Step, message: String, now: Moment, turn: &mut Turn) {
+    pub(super) fn retry(step: &mut Step, reply: Reply, now: Moment, turn: &mut Turn) {
         step.not_before = now.elapsed + step.pause();
-        turn.events.push(Event::RequestRetried { object: format!("pod {}", step.pod), message });
+        Self::tell_of_retry(step, reply, turn);
+    }
+
+    pub(super) fn tell_of_retry(step: &Step, reply: Reply, turn: &mut Turn) {
+        turn.events.push(Event::RequestRetried { object: format!("pod {}", step.pod), message: reply.words() });
     }
 }

@@ -76,13 +76,12 @@ impl Engine {
         match reply {
             Reply::Done => step.state = State::Shrinking { since: now.elapsed, is_seen: false },
             Reply::Gone => step.state = State::Leaving,
-            Reply::Conflict | Reply::Evicted(_) | Reply::Seen(_) => step.state = State::Detached,
             Reply::Denied(message) => {
                 Self::give_up(step, format!("the server refuses to attach it again: {message}"), turn);
             }
-            Reply::Unanswered(message) => {
+            Reply::Conflict | Reply::Evicted(_) | Reply::Seen(_) | Reply::Unanswered(_) => {
                 step.state = State::Detached;
-                Self::retry(step, message, now, turn);
+                Self::retry(step, reply, now, turn);
             }
         }
     }
@@ -101,12 +100,9 @@ impl Engine {
                 };
             }
             Reply::Gone => step.state = State::Leaving,
-            Reply::Conflict | Reply::Evicted(_) | Reply::Seen(_) => {
+            Reply::Conflict | Reply::Evicted(_) | Reply::Seen(_) | Reply::Unanswered(_) => {
                 step.state = State::Shrinking { since: now.elapsed, is_seen: true };
-            }
-            Reply::Unanswered(message) => {
-                Self::retry(step, message, now, turn);
-                step.state = State::Shrinking { since: now.elapsed, is_seen: true };
+                Self::retry(step, reply, now, turn);
             }
             Reply::Denied(message) => Self::give_up(step, format!("its record cannot be cleared: {message}"), turn),
         }

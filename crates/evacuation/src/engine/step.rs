@@ -41,7 +41,7 @@ pub(super) struct Step {
     pub(super) detachment: Option<Detachment>,
     /// No request before this time: a refusal or an unanswered request asked for a pause.
     pub(super) not_before: Duration,
-    /// How often requests went unanswered in a row.
+    /// How often in a row requests went unanswered or met a conflict.
     pub(super) unanswered: u32,
     /// The `resourceVersion` that a guarded patch failed on; the next one waits for a newer.
     pub(super) stale_version: Option<String>,

@@ -84,7 +84,9 @@ pub(super) struct World {
     goal: Goal,
     pub(super) engine: Option<Engine>,
     requests: Vec<Request>,
-    answers: Vec<(CommandId, &'static str, Reply)>,
+    answers: Vec<(CommandId, Command, Reply)>,
+    /// What this run was refused, and when.
+    refused: Vec<(Duration, Command)>,
     /// Budgets under which an eviction is unanswered.
     evicting: BTreeMap<CommandId, (String, PodId)>,
     elapsed: Duration,
@@ -155,6 +157,7 @@ impl World {
             engine: None,
             requests: Vec::new(),
             answers: Vec::new(),
+            refused: Vec::new(),
             evicting: BTreeMap::new(),
             elapsed: Duration::ZERO,
             run_began: Duration::ZERO,
@@ -176,6 +179,7 @@ impl World {
         self.run_began = self.elapsed;
         self.requests.clear();
         self.answers.clear();
+        self.refused.clear();
         self.evicting.clear();
         self.queues = Default::default();
         self.view = ClusterSnapshot::default();

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use cluster_model::eviction_reply::EvictionReply;
 use cluster_model::snapshot::Change;
 
 use super::{Goal, KINDS, PODS, Request, World, pick, server, take};
@@ -71,14 +72,11 @@ impl World {
             Act::Execute(index) | Act::LoseAnswer(index) => {
                 let Some(request) = take(&mut self.requests, index) else { return };
                 self.trace.push(format!("  does {}", request.id.0));
-                let (id, kind) = (request.id, kind_of(&request.command));
-                let reply = self.execute(&request);
-                let is_lost = matches!(act, Act::LoseAnswer(_));
-                self.answers.push((
-                    id,
-                    kind,
-                    if is_lost { Reply::Unanswered("connection reset".into()) } else { reply },
-                ));
+                let mut reply = self.execute(&request);
+                if matches!(act, Act::LoseAnswer(_)) {
+                    reply = Reply::Unanswered("connection reset".into());
+                }
+                self.answers.push((request.id, request.command, reply));
             }
             Act::LoseRequest(index) | Act::Refuse(index) => {
                 let Some(Request { id, command, .. }) = take(&mut self.requests, index) else { return };
@@ -88,16 +86,21 @@ impl World {
                     Reply::Unanswered("connection refused".into())
                 };
                 self.trace.push(format!("  no {}: {reply:?}", id.0));
-                self.answers.push((id, kind_of(&command), reply));
+                self.answers.push((id, command, reply));
             }
             Act::Answer(index) => {
-                let Some((id, _, reply)) = take(&mut self.answers, index) else { return };
+                let Some((id, command, reply)) = take(&mut self.answers, index) else { return };
                 self.trace.push(format!(
                     "  answers {}: {}",
                     id.0,
                     if matches!(reply, Reply::Seen(_)) { "Seen".to_owned() } else { format!("{reply:?}") }
                 ));
                 self.evicting.remove(&id);
+                // A budget that is full may open at once; whatever else is refused needs a moment.
+                let is_full = matches!(reply, Reply::Evicted(EvictionReply::BudgetBlocked { .. }));
+                if !is_full && !matches!(reply, Reply::Done | Reply::Seen(_)) {
+                    self.refused.push((self.elapsed, command));
+                }
                 self.turn(vec![Input::Replied(id, reply)]);
             }
             Act::ReplicaSet => self.sync_sets(),

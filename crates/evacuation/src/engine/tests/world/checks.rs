@@ -10,6 +10,8 @@ use crate::engine::{Command, CommandId};
 impl World {
     /// What must hold of a command when it is sent.
     pub(super) fn check_command(&mut self, id: CommandId, command: &Command, seen_desired: i32) {
+        let is_impatient = self.refused.iter().any(|(at, other)| *at == self.elapsed && other == command);
+        assert!(!is_impatient, "what was refused is not asked again at once\n{}", self.story());
         match command {
             Command::Detach { pod, record, .. } => {
                 assert!(!self.interrupted, "nothing begins after an interrupt\n{}", self.story());
@@ -18,7 +20,7 @@ impl World {
                 let serving = self.pods.values().filter(|pod| pod.id.name.starts_with("web")).filter(is_serving);
                 let is_eviction = |request: &&Request| matches!(request.command, Command::Evict { .. });
                 let leaving = self.requests.iter().filter(is_eviction).count()
-                    + self.answers.iter().filter(|(_, kind, _)| *kind == "evict").count();
+                    + self.answers.iter().filter(|(_, command, _)| matches!(command, Command::Evict { .. })).count();
                 assert!(
                     record.serving_before
                         >= (size(serving.count()) - size(leaving)).min(self.desired).min(seen_desired),

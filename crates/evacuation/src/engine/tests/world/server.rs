@@ -14,10 +14,11 @@ use crate::engine::{Command, Reply};
 /// A refusal that has nothing to do with the state of the object.
 pub(super) fn refusal(command: &Command, choice: u8) -> Reply {
     match command {
-        Command::Evict { .. } if choice.is_multiple_of(2) => {
-            Reply::Evicted(EvictionReply::Throttled { retry_after: 1 })
-        }
-        Command::Evict { .. } => Reply::Evicted(EvictionReply::BudgetProcessing { retry_after: 10 }),
+        Command::Evict { .. } => Reply::Evicted(match choice % 3 {
+            0 => EvictionReply::Throttled { retry_after: 1 },
+            1 => EvictionReply::BudgetProcessing { retry_after: 10 },
+            _ => EvictionReply::WebhookDenied { message: "not now".into() },
+        }),
         Command::Look { .. } | Command::Delete { .. } => Reply::Unanswered("too many requests".into()),
         _ if choice.is_multiple_of(2) => Reply::Conflict,
         _ => Reply::Unanswered("too many requests".into()),
