@@ -39,6 +39,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
 /// What the owner of the workload and misfortune add to it.
 fn hostile_acts() -> impl Strategy<Value = Vec<Act>> {
     let hostile = prop_oneof![
+        2 => any::<u8>().prop_map(Act::BindLate),
         2 => Just(Act::Grow),
         2 => Just(Act::Shrink),
         1 => Just(Act::Rollout),

@@ -63,21 +63,28 @@ fn a_conflict_about_a_write_without_a_version_is_not_asked_again_at_once() {
 /// on, and may not go before the others are as strong without it: nothing is lost.
 #[test]
 fn a_detach_may_overtake_an_eviction() {
-    let shape = Shape { replicas: 3, on_old: 2, surge: 2, has_database: true, ..SMALL };
-    let one_detached = [
-        Act::Execute(0),
-        Act::Answer(0),
-        Act::Execute(1),
-        Act::ReplicaSet,
-        Act::Schedule(0),
-        Act::Ready(0),
-        Act::Endpoints,
-        Act::Kill,
-        Act::Execute(0),
-        Act::Time,
-        Act::Answer(0),
-    ];
-    assert_ends_drained(after(shape, &[&one_detached[..], &[Act::Time, Act::Execute(1), Act::Execute(0)]].concat()));
+    let world = after(
+        Shape { replicas: 3, on_old: 2, surge: 2, ..SMALL },
+        &[
+            Act::Execute(0),
+            Act::Answer(0),
+            // The first detach; the second dies with the process.
+            Act::Execute(0),
+            Act::ReplicaSet,
+            Act::Schedule(0),
+            Act::Ready(0),
+            Act::Kill,
+            Act::Execute(0),
+            Act::Endpoints,
+            Act::Deliver(2),
+            Act::Time,
+            Act::Answer(0),
+            // The other detach, then the eviction that was sent before.
+            Act::Execute(1),
+            Act::Execute(0),
+        ],
+    );
+    assert_ends_drained(world);
 }
 
 /// A new generation's pod is Ready in the view, its ReplicaSet is not there yet: the pod counts, but for whom?
@@ -101,4 +108,25 @@ fn a_rollout_that_only_its_pods_tell_of_is_waited_for() {
         ],
     );
     assert_ends_drained(world);
+}
+
+/// The view still shows the pod as it was before all this, which looks as if it were its ReplicaSet's again.
+#[test]
+fn a_view_from_before_the_detach_is_not_taken_for_the_return() {
+    let mut world = after(SMALL, &[Act::Execute(0), Act::Answer(0), Act::Execute(0)]);
+    world.interrupt();
+    for act in [Act::Answer(0), Act::Execute(0), Act::Answer(0)] {
+        world.act(act);
+    }
+    world.settle();
+    assert_eq!(world.outcome, Some(Outcome::Interrupted), "{}", world.story());
+    assert!(world.is_untouched(), "{}", world.story());
+}
+
+/// Planned as an eviction because it was not Ready, refused by its budget, and Ready since: no budget of all pods will
+/// ever let it go, but it can be handed over.
+#[test]
+fn a_pod_that_has_become_ready_is_handed_over() {
+    let shape = Shape { rule: Rule::NoneUnavailable, ..SMALL };
+    assert_ends_drained(after(shape, &[Act::Unready(0), Act::Kill, Act::Budgets]));
 }

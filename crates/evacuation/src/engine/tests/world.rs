@@ -246,15 +246,15 @@ impl World {
         let now = self.now();
         let Some(engine) = self.engine.as_mut().filter(|_| self.outcome.is_none()) else { return };
         let turn = engine.on(inputs, &self.view, now);
-        let seen_ready: BTreeSet<Uid> =
-            self.view.pods().filter(|pod| pod.is_ready()).map(|pod| pod.id.uid.clone()).collect();
-        let newest = self.view.replica_sets().max_by_key(|set| set.revision);
-        let seen_desired = newest.map_or(0, |set| set.desired_replicas.unwrap_or(set.replicas));
         for (id, command) in turn.commands {
+            let ready = self.view.pods().filter(|pod| pod.is_ready());
+            let seen_ready = ready.map(|pod| pod.id.uid.clone()).collect();
+            let newest = self.view.replica_sets().max_by_key(|set| set.revision);
+            let seen_desired = newest.map_or(0, |set| set.desired_replicas.unwrap_or(set.replicas));
             self.trace.push(format!("  sends {}: {}", id.0, act::words(&command)));
             self.check_command(id, &command, seen_desired);
             let attached = self.attached_and_asked_nothing();
-            self.requests.push(Request { id, command, seen_ready: seen_ready.clone(), seen_desired, attached });
+            self.requests.push(Request { id, command, seen_ready, seen_desired, attached });
         }
         assert!(self.requests.len() + self.answers.len() <= 64, "at most 64 requests are unanswered");
         self.outcome = turn.finished;

@@ -35,6 +35,8 @@ pub(in super::super) enum Act {
     /// The process dies; what it had sent is done or not. The next one begins at once.
     Kill,
     // From here on the world is hostile.
+    /// The scheduler binds a pod to one of the old nodes: it had not heard of the cordon.
+    BindLate(u8),
     Grow,
     Shrink,
     Rollout,
@@ -134,6 +136,11 @@ impl World {
                 }
             }
             Act::Kill => self.start(self.goal),
+            Act::BindLate(index) => {
+                self.is_hostile = true;
+                let name = self.old[usize::from(index) % self.old.len()].clone();
+                self.bind(name);
+            }
             Act::Grow => self.scale(1),
             Act::Shrink => self.scale(-1),
             Act::Rollout => self.begin_rollout(),

@@ -2,7 +2,7 @@
 
 use cluster_model::budget::Budget;
 use cluster_model::fixtures;
-use cluster_model::identity::{ControllerRef, ObjectKey, PodId, Uid};
+use cluster_model::identity::{ControllerRef, NodeName, ObjectKey, PodId, Uid};
 use cluster_model::owners::ReplicaSet;
 use cluster_model::pod::{Phase, Pod, TEMPLATE_HASH};
 use cluster_model::selector::Selector;
@@ -128,10 +128,16 @@ impl World {
     }
 
     pub(super) fn schedule(&mut self, index: u8) {
-        let is_waiting = |pod: &&Pod| pod.node.is_none() && pod.is_active();
-        let Some(id) = self.pods.values().find(is_waiting).map(|pod| pod.id.clone()) else { return };
         let open = self.nodes.values().filter(|node| !node.unschedulable).map(|node| node.name.clone());
         if let Some(name) = pick(open, index) {
+            self.bind(name);
+        }
+    }
+
+    pub(super) fn bind(&mut self, name: NodeName) {
+        let is_waiting = |pod: &&Pod| pod.node.is_none() && pod.is_active();
+        let waiting = self.pods.values().find(is_waiting).map(|pod| pod.id.clone());
+        if let Some(id) = waiting {
             self.change(&id, |pod| pod.node = Some(name));
         }
     }
