@@ -57,6 +57,12 @@ pub fn pod(namespace: &str, name: &str) -> PodBuilder {
     })
 }
 
+impl From<Pod> for PodBuilder {
+    fn from(pod: Pod) -> Self {
+        Self(pod)
+    }
+}
+
 impl PodBuilder {
     fn with(&self, change: impl FnOnce(&mut Pod)) -> Self {
         let mut next = self.clone();

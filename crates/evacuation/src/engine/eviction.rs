@@ -85,9 +85,9 @@ impl Engine {
                 step.state = again;
                 Self::impossible(step, format!("its eviction is refused: {message}"), turn);
             }
-            Reply::Unanswered(message) => {
+            Reply::Unanswered(_) => {
                 step.state = again;
-                Self::retry(step, message, now, turn);
+                Self::retry(step, reply, now, turn);
             }
         }
     }

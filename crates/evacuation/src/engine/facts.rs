@@ -44,6 +44,8 @@ pub(super) struct Strength<'a> {
     pub(super) available: BTreeSet<&'a Uid>,
     /// Whether a pod is being given back: its ReplicaSet is about to delete another one, and nobody knows which.
     pub(super) is_shrinking: bool,
+    /// Whether a pod shows that a rollout has begun of which the view has no ReplicaSet yet.
+    pub(super) is_ahead: bool,
     /// Detached pods that serve on.
     pub(super) orphans: BTreeSet<&'a Uid>,
     /// Ready pods, whether or not `minReadySeconds` have passed.
@@ -129,6 +131,7 @@ impl<'a> Facts<'a> {
         let (mut available, mut known, mut candidates) = (BTreeSet::new(), BTreeSet::new(), Vec::new());
         let mut orphans = BTreeSet::new();
         let mut is_shrinking = family.members.iter().any(|member| self.returning_to.contains(&member.uid));
+        let mut is_ahead = false;
         let mut owned = 0;
         let mut ready = 0;
         let mut surged: BTreeSet<&PodId> =
@@ -151,6 +154,7 @@ impl<'a> Facts<'a> {
                 orphans.insert(&pod.id.uid);
             }
             if !family.manages(pod) {
+                is_ahead |= pod.is_active() && family.foresees(pod, cluster);
                 continue;
             }
             known.insert(pod.id.uid.clone());
@@ -179,6 +183,7 @@ impl<'a> Facts<'a> {
             max_surge,
             available,
             is_shrinking,
+            is_ahead,
             orphans,
             ready,
             surged,

@@ -12,7 +12,7 @@ use super::command::Command;
 use super::facts::Facts;
 use super::gate::{self, Gate};
 use super::input::{Moment, Reply};
-use super::step::{Detachment, State, Step, StepEnd};
+use super::step::{CONFLICT_PATIENCE, Detachment, State, Step, StepEnd};
 use super::{Engine, Goal, Target, Turn};
 use crate::event::{Event, Wait};
 use crate::surge::detach::{self, Obstacle};
@@ -32,6 +32,10 @@ impl Engine {
         // A limit of 0 is an obstacle of its own, which the rules below name.
         if let Some(limit) = limit.filter(|limit| *limit > 0) {
             return Self::wait(step, Wait::SurgeSlot { limit }, turn);
+        }
+        // Nobody can tell how strong a workload is while some of its pods cannot be told from strangers.
+        if strength.as_ref().is_some_and(|strength| strength.is_ahead) {
+            return Self::wait(step, Wait::Rollout, turn);
         }
         let detachable = match detach::judge(pod, facts.cluster, &self.circumstances) {
             Ok(detachable) => detachable,
@@ -131,14 +135,20 @@ impl Engine {
                 step.state = State::Detached;
             }
             // The view shows the newer version soon, and with it whether this very patch was done after all.
-            Reply::Conflict | Reply::Evicted(_) | Reply::Seen(_) => step.state = State::Planned,
+            Reply::Conflict | Reply::Evicted(_) | Reply::Seen(_) => {
+                if step.unanswered > 1 {
+                    Self::tell_of_retry(step, reply, turn);
+                }
+                step.stale_until = now.elapsed + CONFLICT_PATIENCE;
+                step.state = State::Planned;
+            }
             Reply::Gone => step.state = State::Leaving,
             Reply::Denied(message) => {
                 Self::give_up(step, format!("the server refuses to detach it: {message}"), turn);
             }
-            Reply::Unanswered(message) => {
+            Reply::Unanswered(_) => {
                 step.state = State::Unsure;
-                Self::retry(step, message, now, turn);
+                Self::retry(step, reply, now, turn);
             }
         }
     }
@@ -163,12 +173,13 @@ impl Engine {
                 if step.stale_version.as_ref() == Some(&pod.resource_version) {
                     step.stale_version = None;
                 }
+                step.stale_until = now.elapsed + CONFLICT_PATIENCE;
                 step.state = State::Planned;
             }
             Reply::Gone => step.state = State::Leaving,
-            Reply::Unanswered(message) | Reply::Denied(message) => {
+            Reply::Unanswered(_) | Reply::Denied(_) => {
                 step.state = State::Unsure;
-                Self::retry(step, message, now, turn);
+                Self::retry(step, reply, now, turn);
             }
             Reply::Done | Reply::Conflict | Reply::Evicted(_) => step.state = State::Unsure,
         }

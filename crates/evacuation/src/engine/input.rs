@@ -50,3 +50,14 @@ pub enum Reply {
     /// No answer, or one that says nothing about whether it was done.
     Unanswered(String),
 }
+
+impl Reply {
+    /// What was heard, in words for an answer that leaves nothing but asking again.
+    pub(super) fn words(self) -> String {
+        match self {
+            Self::Unanswered(message) | Self::Denied(message) => message,
+            Self::Conflict => "another write came in between".to_owned(),
+            Self::Done | Self::Seen(_) | Self::Evicted(_) | Self::Gone => "unexpected answer".to_owned(),
+        }
+    }
+}

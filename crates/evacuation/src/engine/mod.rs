@@ -247,7 +247,7 @@ impl Engine {
     fn replied(&mut self, id: CommandId, reply: Reply, cluster: &ClusterSnapshot, now: Moment, turn: &mut Turn) {
         match self.pending.remove(&id) {
             Some(Target::Pod(pod)) => self.pod_replied(&pod, reply, cluster, now, turn),
-            Some(Target::Node(node)) => self.node_replied(&node, reply, cluster, now, turn),
+            Some(Target::Node(node)) => self.node_replied(&node, reply, now, turn),
             None => {}
         }
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::command::Command;
 use super::input::{Moment, Reply};
-use super::step::{State, Step, StepEnd};
+use super::step::{CONFLICT_PATIENCE, State, Step, StepEnd};
 use super::{Engine, Goal, Posture, Target, Turn};
 use crate::event::{Event, Stop};
 use crate::plan::plan_pod;
@@ -23,8 +23,11 @@ pub(super) struct NodeStep {
     was_cordoned: bool,
     uncordons: bool,
     not_before: Duration,
+    /// How often requests went unanswered or met a conflict.
     unanswered: u32,
+    /// The `resourceVersion` that the guarded patch failed on, and for how long a newer one is waited for.
     stale_version: Option<String>,
+    stale_until: Duration,
 }
 
 /// Where a node stands.
@@ -51,6 +54,7 @@ impl NodeStep {
             not_before: Duration::ZERO,
             unanswered: 0,
             stale_version: None,
+            stale_until: Duration::ZERO,
         }
     }
 
@@ -119,7 +123,8 @@ impl Engine {
             self.set_node(index, NodeState::Done);
             return;
         };
-        if step.stale_version.as_ref() == Some(&node.resource_version) {
+        if step.stale_version.as_ref() == Some(&node.resource_version) && now.elapsed < step.stale_until {
+            Self::wake_at(turn, step.stale_until);
             return;
         }
         // A mark of an earlier run knows whether the node was schedulable before all this.
@@ -266,20 +271,12 @@ impl Engine {
     }
 
     /// Takes in the answer to a command about a node.
-    pub(super) fn node_replied(
-        &mut self,
-        name: &NodeName,
-        reply: Reply,
-        cluster: &ClusterSnapshot,
-        now: Moment,
-        turn: &mut Turn,
-    ) {
+    pub(super) fn node_replied(&mut self, name: &NodeName, reply: Reply, now: Moment, turn: &mut Turn) {
         let Some(index) = self.nodes.iter().position(|node| node.name == *name) else { return };
         let Some(node) = self.nodes.get_mut(index) else { return };
-        let (again, since) = match node.state {
-            NodeState::Cordoning => (NodeState::Planned, now.elapsed),
-            NodeState::Marking => (NodeState::Draining { since: now.elapsed }, now.elapsed),
-            NodeState::Releasing => (NodeState::Planned, now.elapsed),
+        let again = match node.state {
+            NodeState::Cordoning | NodeState::Releasing => NodeState::Planned,
+            NodeState::Marking => NodeState::Draining { since: now.elapsed },
             _ => return,
         };
         match reply {
@@ -300,20 +297,21 @@ impl Engine {
                 }
             },
             Reply::Gone => node.state = NodeState::Done,
-            Reply::Conflict => {
+            // The view may already hold the newer version; otherwise its coming wakes the engine.
+            Reply::Conflict if node.state == NodeState::Cordoning => {
                 node.state = again;
-                // The view may already hold the newer version; otherwise its coming wakes the engine.
-                let seen = cluster.node(name).map(|node| node.resource_version.clone());
-                if seen != node.stale_version {
-                    node.stale_version = None;
+                node.unanswered += 1;
+                node.stale_until = now.elapsed + CONFLICT_PATIENCE;
+                if node.unanswered > 1 {
+                    turn.events.push(retried(name, reply));
                 }
             }
-            Reply::Unanswered(message) => {
-                node.unanswered += 1;
+            Reply::Conflict | Reply::Unanswered(_) => {
                 node.state = again;
+                node.unanswered += 1;
                 node.stale_version = None;
-                node.not_before = since + Duration::from_secs(u64::from(node.unanswered.min(10)));
-                turn.events.push(Event::RequestRetried { object: format!("node/{name}"), message });
+                node.not_before = now.elapsed + Duration::from_secs(u64::from(node.unanswered.min(10)));
+                turn.events.push(retried(name, reply));
             }
             Reply::Denied(message) => self.node_failed(index, name, message, turn),
             Reply::Evicted(_) | Reply::Seen(_) => {
@@ -332,4 +330,8 @@ impl Engine {
     pub(super) fn is_open(&self, name: &NodeName) -> bool {
         self.nodes.iter().any(|node| node.name == *name && node.is_draining())
     }
+}
+
+fn retried(name: &NodeName, reply: Reply) -> Event {
+    Event::RequestRetried { object: format!("node/{name}"), message: reply.words() }
 }

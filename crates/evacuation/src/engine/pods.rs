@@ -9,7 +9,7 @@ use super::input::{Moment, Reply};
 use super::step::{Detachment, State, Step, StepEnd};
 use super::{Engine, Goal, Turn};
 use crate::event::{Event, Wait};
-use crate::plan::Action;
+use crate::plan::{self, Action};
 
 impl Engine {
     /// Moves every step on. Pods that are under way come first: what they wait for must not be mixed up with pods that
@@ -55,7 +55,7 @@ impl Engine {
             State::Unsure => self.look(step, turn),
             State::Detached => self.advance_detached(step, pod, facts, turn),
             State::Leaving => self.advance_leaving(step, pod, facts.now, turn),
-            State::Shrinking { since } => self.advance_shrinking(step, since, pod, facts, turn),
+            State::Shrinking { since, is_seen } => self.advance_shrinking(step, since, is_seen, pod, facts, turn),
             State::Detaching
             | State::Looking
             | State::Evicting
@@ -67,7 +67,8 @@ impl Engine {
 
     fn advance_planned<'a>(&mut self, step: &mut Step, pod: &'a Pod, facts: &mut Facts<'a>, turn: &mut Turn) {
         // Nothing is decided on a version that is known to be outdated.
-        if step.stale_version.as_ref() == Some(&pod.resource_version) {
+        if let Some(until) = step.stale_until(&pod.resource_version, facts.now.elapsed) {
+            Self::wake_at(turn, until);
             return;
         }
         match facts.cluster.detach_record(pod) {
@@ -77,7 +78,7 @@ impl Engine {
                 let known = step.detachment.take().map(|detachment| detachment.known).unwrap_or_default();
                 step.detachment = Some(Detachment::new(record, facts.now.elapsed, known));
                 step.state = if pod.controller.is_some() && !pod.has_detached_label() {
-                    State::Shrinking { since: facts.now.elapsed }
+                    State::Shrinking { since: facts.now.elapsed, is_seen: true }
                 } else {
                     turn.events.push(Event::PodDetached { pod: pod.id.clone(), resumed });
                     State::Detached
@@ -96,6 +97,13 @@ impl Engine {
         }
         if !self.is_open(&step.node) || !self.has_room_in_flight() {
             return;
+        }
+        // A pod that was not Ready when it was planned, and is now, has something to hand over.
+        if step.action == Action::Evict
+            && pod.is_ready()
+            && plan::may_hand_over(pod, &self.request, facts.cluster, &self.circumstances).is_ok()
+        {
+            step.action = Action::Handover;
         }
         match step.action {
             Action::Handover => self.begin_handover(step, pod, facts, turn),
@@ -125,7 +133,7 @@ impl Engine {
         turn: &mut Turn,
     ) {
         let Some(mut step) = self.steps.remove(id) else { return };
-        if matches!(reply, Reply::Unanswered(_)) {
+        if matches!(reply, Reply::Unanswered(_) | Reply::Conflict) {
             step.unanswered += 1;
         } else {
             step.unanswered = 0;
@@ -160,8 +168,12 @@ impl Engine {
     }
 
     /// Asks for a pause after a request that may or may not have been done.
-    pub(super) fn retry(step: &mut Step, message: String, now: Moment, turn: &mut Turn) {
+    pub(super) fn retry(step: &mut Step, reply: Reply, now: Moment, turn: &mut Turn) {
         step.not_before = now.elapsed + step.pause();
-        turn.events.push(Event::RequestRetried { object: format!("pod {}", step.pod), message });
+        Self::tell_of_retry(step, reply, turn);
+    }
+
+    pub(super) fn tell_of_retry(step: &Step, reply: Reply, turn: &mut Turn) {
+        turn.events.push(Event::RequestRetried { object: format!("pod {}", step.pod), message: reply.words() });
     }
 }

@@ -9,7 +9,7 @@ use super::command::Command;
 use super::facts::Facts;
 use super::gate;
 use super::input::{Moment, Reply};
-use super::step::{State, Step, StepEnd};
+use super::step::{CONFLICT_PATIENCE, State, Step, StepEnd};
 use super::{Engine, Target, Turn};
 use crate::event::{Event, Wait};
 use crate::surge::family::Family;
@@ -39,13 +39,17 @@ impl Engine {
         &mut self,
         step: &mut Step,
         since: Duration,
+        is_seen: bool,
         pod: &Pod,
         facts: &mut Facts<'_>,
         turn: &mut Turn,
     ) {
         let Some(detachment) = &step.detachment else { return };
         let replica_set = &detachment.record.replica_set_uid;
-        let adopted = pod.is_managed_by(replica_set);
+        // Only from the detach on does it carry the record.
+        let is_seen = is_seen || pod.detached.is_some();
+        step.state = State::Shrinking { since, is_seen };
+        let adopted = is_seen && pod.is_managed_by(replica_set);
         let shrunk = Family::of(replica_set, facts.cluster).is_none_or(|family| {
             let owned = facts.cluster.pods_of(&pod.id.namespace);
             let owned = owned.filter(|other| other.is_active() && other.is_managed_by(&family.own.uid)).count();
@@ -70,15 +74,14 @@ impl Engine {
 
     pub(super) fn reattach_replied(step: &mut Step, reply: Reply, now: Moment, turn: &mut Turn) {
         match reply {
-            Reply::Done => step.state = State::Shrinking { since: now.elapsed },
+            Reply::Done => step.state = State::Shrinking { since: now.elapsed, is_seen: false },
             Reply::Gone => step.state = State::Leaving,
-            Reply::Conflict | Reply::Evicted(_) | Reply::Seen(_) => step.state = State::Detached,
             Reply::Denied(message) => {
                 Self::give_up(step, format!("the server refuses to attach it again: {message}"), turn);
             }
-            Reply::Unanswered(message) => {
+            Reply::Conflict | Reply::Evicted(_) | Reply::Seen(_) | Reply::Unanswered(_) => {
                 step.state = State::Detached;
-                Self::retry(step, message, now, turn);
+                Self::retry(step, reply, now, turn);
             }
         }
     }
@@ -88,6 +91,7 @@ impl Engine {
             Reply::Done => {
                 turn.events.push(Event::PodReattached { pod: step.pod.clone() });
                 step.detachment = None;
+                step.stale_until = now.elapsed + CONFLICT_PATIENCE;
                 step.state = match step.failure.take() {
                     Some(reason) => State::Done(StepEnd::Reattached(reason)),
                     None if self.is_stopping() => State::Done(StepEnd::Reattached("the run was stopped".to_owned())),
@@ -96,12 +100,9 @@ impl Engine {
                 };
             }
             Reply::Gone => step.state = State::Leaving,
-            Reply::Conflict | Reply::Evicted(_) | Reply::Seen(_) => {
-                step.state = State::Shrinking { since: now.elapsed }
-            }
-            Reply::Unanswered(message) => {
-                Self::retry(step, message, now, turn);
-                step.state = State::Shrinking { since: now.elapsed };
+            Reply::Conflict | Reply::Evicted(_) | Reply::Seen(_) | Reply::Unanswered(_) => {
+                step.state = State::Shrinking { since: now.elapsed, is_seen: true };
+                Self::retry(step, reply, now, turn);
             }
             Reply::Denied(message) => Self::give_up(step, format!("its record cannot be cleared: {message}"), turn),
         }

@@ -25,6 +25,10 @@ use serde::Serialize;
 use crate::event::Wait;
 use crate::plan::Action;
 
+/// How long after a conflict the view may take to show the newer version. Guarded as it is, the same request can be
+/// sent again at any time; that it has to be means a webhook or a quota was in conflict, not this object.
+pub(super) const CONFLICT_PATIENCE: Duration = Duration::from_secs(5);
+
 /// One pod of the run.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Step {
@@ -37,10 +41,12 @@ pub(super) struct Step {
     pub(super) detachment: Option<Detachment>,
     /// No request before this time: a refusal or an unanswered request asked for a pause.
     pub(super) not_before: Duration,
-    /// How often requests went unanswered in a row.
+    /// How often in a row requests went unanswered or met a conflict.
     pub(super) unanswered: u32,
     /// The `resourceVersion` that a guarded patch failed on; the next one waits for a newer.
     pub(super) stale_version: Option<String>,
+    /// For how long it waits: no newer version comes after a conflict that was about something else.
+    pub(super) stale_until: Duration,
     /// How often the server refused the eviction in a row although the view showed room.
     pub(super) refusals: u32,
     /// Why it is attached again, once that is decided.
@@ -62,7 +68,12 @@ pub(super) enum State {
     Evicting,
     Leaving,
     Reattaching,
-    Shrinking { since: Duration },
+    Shrinking {
+        since: Duration,
+        /// Whether the view was seen to be as late as the attaching: until then it may show the pod as it was before
+        /// it was detached, which looks the same.
+        is_seen: bool,
+    },
     Clearing,
     Done(StepEnd),
 }
@@ -111,6 +122,7 @@ impl Step {
             not_before: Duration::ZERO,
             unanswered: 0,
             stale_version: None,
+            stale_until: Duration::ZERO,
             refusals: 0,
             failure: None,
             wait: None,
@@ -125,6 +137,11 @@ impl Step {
     /// Whether a command of this step has been sent and not answered.
     pub(super) fn is_in_flight(&self) -> bool {
         matches!(self.state, State::Detaching | State::Looking | State::Evicting | State::Reattaching | State::Clearing)
+    }
+
+    /// Until when nothing is decided about the pod, because its `version` is known to be outdated.
+    pub(super) fn stale_until(&self, version: &str, now: Duration) -> Option<Duration> {
+        (self.stale_version.as_deref() == Some(version) && now < self.stale_until).then_some(self.stale_until)
     }
 
     /// The pause after so many unanswered requests in a row: 0.5 s doubled up to 15 s.

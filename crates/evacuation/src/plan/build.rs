@@ -112,15 +112,10 @@ fn plan_move(
     let grace = request.grace_seconds.map_or(pod.grace_seconds, i64::from);
     let grace = u64::try_from(grace).unwrap_or(0);
     let settle = request.settle.as_secs();
-    let handover = match request.strategy {
-        Strategy::Evict if !is_ours => Err(None),
-        _ if is_ours => Ok(Some("it was detached by an earlier run, which goes on")),
-        _ => match detach::judge(pod, cluster, circumstances) {
-            Ok(detachable) if may_surge(&detachable, request, cluster) => Ok(None),
-            Ok(_) => Err(Some(Obstacle::NoSurge)),
-            Err(obstacle) if obstacle.is_passing() => Ok(Some("waits until the rollout of its Deployment has ended")),
-            Err(obstacle) => Err(Some(obstacle)),
-        },
+    let handover = if is_ours {
+        Ok(Some("it was detached by an earlier run, which goes on"))
+    } else {
+        may_hand_over(pod, request, cluster, circumstances)
     };
     match handover {
         Ok(note) => {
@@ -156,6 +151,25 @@ fn plan_move(
             refuse(plan, kind, message, "--disable-eviction".to_owned())
         }
         None => (plan, None),
+    }
+}
+
+/// Whether a pod is to be handed over, with what there is to say about it; else the obstacle, or nothing where the
+/// strategy alone decides.
+pub(crate) fn may_hand_over(
+    pod: &Pod,
+    request: &DrainRequest,
+    cluster: &ClusterSnapshot,
+    circumstances: &Circumstances,
+) -> Result<Option<&'static str>, Option<Obstacle>> {
+    if request.strategy == Strategy::Evict {
+        return Err(None);
+    }
+    match detach::judge(pod, cluster, circumstances) {
+        Ok(detachable) if may_surge(&detachable, request, cluster) => Ok(None),
+        Ok(_) => Err(Some(Obstacle::NoSurge)),
+        Err(obstacle) if obstacle.is_passing() => Ok(Some("waits until the rollout of its Deployment has ended")),
+        Err(obstacle) => Err(Some(obstacle)),
     }
 }
 

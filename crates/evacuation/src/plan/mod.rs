@@ -5,6 +5,7 @@
 mod build;
 mod drift;
 
+pub(crate) use build::may_hand_over;
 pub use build::{build, plan_pod};
 pub use drift::{Drift, between};
 

@@ -1,9 +1,9 @@
 //! The ReplicaSets of one Deployment, seen together: a rollout moves pods between them, and the workload's strength is
 //! the sum.
 
-use cluster_model::identity::Uid;
-use cluster_model::owners::ReplicaSet;
-use cluster_model::pod::Pod;
+use cluster_model::identity::{ControllerRef, Uid};
+use cluster_model::owners::{OwnerKind, ReplicaSet, owner_kind};
+use cluster_model::pod::{Pod, TEMPLATE_HASH};
 use cluster_model::snapshot::ClusterSnapshot;
 
 /// A ReplicaSet with its siblings.
@@ -48,6 +48,18 @@ impl<'a> Family<'a> {
     /// Whether the pod is managed by one of them.
     pub fn manages(&self, pod: &Pod) -> bool {
         self.members.iter().any(|member| pod.is_managed_by(&member.uid))
+    }
+
+    /// Whether the pod is of a generation whose ReplicaSet the view does not show yet: a watch of pods may be ahead of the
+    /// watch of ReplicaSets. Told by its labels, which are those of the template but for the hash.
+    pub fn foresees(&self, pod: &Pod, cluster: &ClusterSnapshot) -> bool {
+        let Some(hash) = &self.own.template_hash else { return false };
+        let is_unknown = |controller: &ControllerRef| cluster.replica_set(&controller.uid).is_none();
+        owner_kind(pod) == OwnerKind::ReplicaSet && pod.controller.as_ref().is_some_and(is_unknown) && {
+            let mut labels = pod.labels.clone();
+            labels.insert(TEMPLATE_HASH.to_owned(), hash.clone());
+            self.own.selector.matches(&labels)
+        }
     }
 
     /// The longest `minReadySeconds` among them.

@@ -1,0 +1,132 @@
+//! What the properties found, in the smallest form: each of these failed once.
+
+use super::world::{Act, Goal, Rule, Shape, World};
+use super::{Outcome, is_drained};
+
+/// One replica on the only node.
+const SMALL: Shape = Shape {
+    replicas: 1,
+    on_old: 1,
+    old_nodes: 1,
+    surge: 1,
+    min_ready_seconds: 0,
+    rule: Rule::NoBudget,
+    has_cost: false,
+    was_cordoned: false,
+    has_database: false,
+};
+
+/// Lets these things happen one after another, from the beginning of a run.
+fn after(shape: Shape, acts: &[Act]) -> World {
+    let mut world = World::new(shape);
+    for act in acts {
+        world.act(*act);
+    }
+    world
+}
+
+fn assert_ends_drained(mut world: World) {
+    world.settle();
+    assert_eq!(world.outcome, Some(Outcome::Done), "{}", world.story());
+    assert!(is_drained(&world) && world.is_untouched(), "{}", world.story());
+}
+
+/// The node's version is the newest there is: one that is newer never comes.
+#[test]
+fn a_conflict_that_is_not_about_the_node_ends_by_asking_again() {
+    assert_ends_drained(after(SMALL, &[Act::Refuse(0)]));
+}
+
+#[test]
+fn a_conflict_that_is_not_about_the_pod_ends_by_asking_again() {
+    let cordoned = [Act::Execute(0), Act::Answer(0)];
+    assert_ends_drained(after(SMALL, &[&cordoned[..], &[Act::Refuse(0)]].concat()));
+    let mut interrupted = after(SMALL, &[&cordoned[..], &[Act::Refuse(0)]].concat());
+    interrupted.interrupt();
+    interrupted.settle();
+    assert_eq!(interrupted.outcome, Some(Outcome::Interrupted), "{}", interrupted.story());
+}
+
+/// The release of a node is guarded by no version, so nothing in the view tells when to ask again: it takes a pause.
+#[test]
+fn a_conflict_about_a_write_without_a_version_is_not_asked_again_at_once() {
+    let mut world = after(SMALL, &[Act::Execute(0)]);
+    world.start(Goal::Undo);
+    for act in [Act::Refuse(0), Act::Answer(0)] {
+        world.act(act);
+    }
+    world.settle();
+    assert_eq!(world.outcome, Some(Outcome::Done), "{}", world.story());
+}
+
+/// An eviction is sent, and carried out only when the next pod of the workload is detached already. That pod serves
+/// on, and may not go before the others are as strong without it: nothing is lost.
+#[test]
+fn a_detach_may_overtake_an_eviction() {
+    let world = after(
+        Shape { replicas: 3, on_old: 2, surge: 2, ..SMALL },
+        &[
+            Act::Execute(0),
+            Act::Answer(0),
+            // The first detach; the second dies with the process.
+            Act::Execute(0),
+            Act::ReplicaSet,
+            Act::Schedule(0),
+            Act::Ready(0),
+            Act::Kill,
+            Act::Execute(0),
+            Act::Endpoints,
+            Act::Deliver(2),
+            Act::Time,
+            Act::Answer(0),
+            // The other detach, then the eviction that was sent before.
+            Act::Execute(1),
+            Act::Execute(0),
+        ],
+    );
+    assert_ends_drained(world);
+}
+
+/// A new generation's pod is Ready in the view, its ReplicaSet is not there yet: the pod counts, but for whom?
+#[test]
+fn a_rollout_that_only_its_pods_tell_of_is_waited_for() {
+    let world = after(
+        Shape { replicas: 2, ..SMALL },
+        &[
+            Act::Rollout,
+            Act::Deployment,
+            Act::ReplicaSet,
+            Act::Schedule(0),
+            Act::Ready(0),
+            Act::Unready(1),
+            Act::Deliver(1),
+            Act::Deliver(1),
+            Act::Deliver(1),
+            Act::Deliver(1),
+            Act::Execute(0),
+            Act::Answer(0),
+        ],
+    );
+    assert_ends_drained(world);
+}
+
+/// The view still shows the pod as it was before all this, which looks as if it were its ReplicaSet's again.
+#[test]
+fn a_view_from_before_the_detach_is_not_taken_for_the_return() {
+    let mut world = after(SMALL, &[Act::Execute(0), Act::Answer(0), Act::Execute(0)]);
+    world.interrupt();
+    for act in [Act::Answer(0), Act::Execute(0), Act::Answer(0)] {
+        world.act(act);
+    }
+    world.settle();
+    assert_eq!(world.outcome, Some(Outcome::Interrupted), "{}", world.story());
+    assert!(world.is_untouched(), "{}", world.story());
+}
+
+/// Planned as an eviction because it was not Ready, refused by its budget, and Ready since: no budget of all pods will
+/// ever let it go, but it can be handed over.
+#[test]
+fn a_pod_that_has_become_ready_is_handed_over() {
+    let shape = Shape { rule: Rule::NoneUnavailable, ..SMALL };
+    assert_ends_drained(after(shape, &[Act::Unready(0), Act::Kill, Act::Budgets]));
+}
