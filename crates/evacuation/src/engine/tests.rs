@@ -9,45 +9,53 @@ use world::{Act, Goal, Rule, Shape, World};
 use super::{Engine, Input, Moment, Outcome, RunIdentity};
 use crate::request::DrainRequest;
 
+/// One kind of act: how often, and how it is made of a number.
+type Kind = (usize, fn(u8) -> Act);
+
 /// What happens by itself in every cluster.
-fn act() -> impl Strategy<Value = Act> {
-    prop_oneof![
-        8 => any::<u8>().prop_map(Act::Deliver),
-        6 => any::<u8>().prop_map(Act::Execute),
-        1 => any::<u8>().prop_map(Act::LoseAnswer),
-        1 => any::<u8>().prop_map(Act::LoseRequest),
-        1 => any::<u8>().prop_map(Act::Refuse),
-        6 => any::<u8>().prop_map(Act::Answer),
-        4 => Just(Act::ReplicaSet),
-        1 => Just(Act::Deployment),
-        1 => Just(Act::StatefulSet),
-        3 => any::<u8>().prop_map(Act::Schedule),
-        4 => any::<u8>().prop_map(Act::Ready),
-        3 => any::<u8>().prop_map(Act::Exit),
-        4 => Just(Act::Endpoints),
-        4 => Just(Act::Budgets),
-        3 => Just(Act::Time),
-        1 => any::<u8>().prop_map(Act::Touch),
-        1 => Just(Act::Kill),
-    ]
+const ORDINARY: &[Kind] = &[
+    (8, Act::Deliver),
+    (6, Act::Execute),
+    (1, Act::LoseAnswer),
+    (1, Act::LoseRequest),
+    (1, Act::Refuse),
+    (6, Act::Answer),
+    (4, |_| Act::ReplicaSet),
+    (1, |_| Act::Deployment),
+    (1, |_| Act::StatefulSet),
+    (3, Act::Schedule),
+    (4, Act::Ready),
+    (3, Act::Exit),
+    (4, |_| Act::Endpoints),
+    (4, |_| Act::Budgets),
+    (3, |_| Act::Time),
+    (1, Act::Touch),
+    (1, |_| Act::Kill),
+];
+
+/// What the owner of the workload and misfortune add to it.
+const HOSTILE: &[Kind] = &[
+    (2, |_| Act::Deployment),
+    (1, |_| Act::Grow),
+    (1, |_| Act::Shrink),
+    (1, |_| Act::Rollout),
+    (1, Act::BindLate),
+    (1, Act::Unready),
+    (1, Act::Delete),
+];
+
+/// One choice for each act: `prop_oneof!` makes a random generator for each element, which takes longer than the runs.
+fn choose(kinds: &[Kind]) -> impl Strategy<Value = Act> + use<> {
+    let makers: Vec<_> = kinds.iter().flat_map(|(weight, make)| std::iter::repeat_n(*make, *weight)).collect();
+    (prop::sample::select(makers), any::<u8>()).prop_map(|(make, number)| make(number))
 }
 
 fn acts() -> impl Strategy<Value = Vec<Act>> {
-    prop::collection::vec(act(), 0..160)
+    prop::collection::vec(choose(ORDINARY), 0..160)
 }
 
-/// What the owner of the workload and misfortune add to it.
 fn hostile_acts() -> impl Strategy<Value = Vec<Act>> {
-    let hostile = prop_oneof![
-        2 => any::<u8>().prop_map(Act::BindLate),
-        2 => Just(Act::Grow),
-        2 => Just(Act::Shrink),
-        1 => Just(Act::Rollout),
-        2 => any::<u8>().prop_map(Act::Unready),
-        2 => any::<u8>().prop_map(Act::Delete),
-        4 => Just(Act::Deployment),
-    ];
-    prop::collection::vec(prop_oneof![9 => act(), 1 => hostile], 0..200)
+    prop::collection::vec(choose(&[ORDINARY, HOSTILE].concat()), 0..200)
 }
 
 fn shapes() -> impl Strategy<Value = Shape> {
