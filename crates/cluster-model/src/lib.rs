@@ -13,6 +13,7 @@
 //! * [`disposition::classify`] tells what a drain may do with one pod.
 //! * [`marks`] are the traces that a run leaves in the cluster, and what makes them believable.
 //! * [`eviction_reply`] gives each answer of the eviction API its meaning.
+//! * [`kubevirt`] knows virtual machines: what happens to each, and when none is left on a node.
 
 pub mod budget;
 pub mod claim;
@@ -22,6 +23,7 @@ pub mod eviction_reply;
 #[cfg(any(test, feature = "fixtures"))]
 pub mod fixtures;
 pub mod identity;
+pub mod kubevirt;
 pub mod marks;
 pub mod node;
 pub mod owners;
