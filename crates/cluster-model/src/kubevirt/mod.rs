@@ -12,8 +12,16 @@
 //! corrected by what its own virt-api and virt-controller were seen to answer; each names its source.
 //!
 //! * [`Virtualization`] holds the objects and answers look-ups.
+//! * [`decide`] tells what happens to one virtual machine, why, and what would change that.
+//! * [`predicted_webhook_answer`] tells what the eviction of a launcher pod will be answered, [`classify_reply`] what
+//!   an answer means.
+//! * [`MigrationQueue`] tells who holds the migration slots and who waits for one.
+//! * [`whats_left`] proves that a node holds no virtual machine, or names what it still holds.
 
 mod condition;
+mod decide;
+mod decision;
+mod eviction_reply;
 mod eviction_strategy;
 mod host;
 mod installation;
@@ -24,10 +32,18 @@ mod migration;
 mod migration_state;
 mod object;
 mod owner;
+mod policy;
+mod queue;
+mod reason;
+mod remnant;
 mod snapshot;
 mod version;
 mod volume;
+mod webhook;
 
+pub use decide::decide;
+pub use decision::{Action, Decision, Means, Outcome, OwnerName, Remedy};
+pub use eviction_reply::{VirtualMachineReply, classify_reply};
 pub use eviction_strategy::{EvictionStrategy, StrategySource};
 pub use host::{Host, STALE_HEARTBEAT};
 pub use installation::{KubeVirt, MigrationLimits};
@@ -38,9 +54,14 @@ pub use migration::{Migration, MigrationPhase, Priority};
 pub use migration_state::MigrationState;
 pub use object::Metadata;
 pub use owner::Owner;
+pub use policy::{NonMigratable, VmPolicy};
+pub use queue::{MigrationQueue, Place, Slots};
+pub use reason::{Cause, Consequence, Reason};
+pub use remnant::{NodeVerdict, Remnant, whats_left};
 pub use snapshot::{VirtualChange, Virtualization};
 pub use version::{Features, Version};
 pub use volume::{Volume, VolumeKind};
+pub use webhook::{PodSeen, Prediction, SideEffect, WebhookCase, predicted_webhook_answer};
 
 /// The API group of virtual machines.
 pub const GROUP: &str = "kubevirt.io";
