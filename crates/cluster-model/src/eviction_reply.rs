@@ -66,7 +66,8 @@ pub fn classify(status: &Status) -> EvictionReply {
             .flatten()
             .find(|cause| cause.reason.as_deref() == Some(reason))
     };
-    let denied_by_webhook = message.starts_with("admission webhook");
+    // Some servers put words before it.
+    let denied_by_webhook = message.contains("admission webhook \"") && message.contains("denied the request");
     match code {
         404 => EvictionReply::Gone,
         409 if message.contains("UID in the precondition") || message.contains("UID in precondition") => {
@@ -126,6 +127,13 @@ mod tests {
                 json!({"code": 500, "message": "admission webhook \"drain.strimzi.io\" denied the request: The pod will be rolled"}),
                 EvictionReply::WebhookDenied {
                     message: "admission webhook \"drain.strimzi.io\" denied the request: The pod will be rolled".into(),
+                },
+            ),
+            (
+                json!({"code": 429, "message": "Error trying to evict: admission webhook \"a.example.com\" denied the request: not now"}),
+                EvictionReply::WebhookDenied {
+                    message: "Error trying to evict: admission webhook \"a.example.com\" denied the request: not now"
+                        .into(),
                 },
             ),
             (

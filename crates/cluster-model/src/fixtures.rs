@@ -1,5 +1,7 @@
 //! Builders for tests: `pod("shop", "web").on("n1").ready()`.
 
+pub mod kubevirt;
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;

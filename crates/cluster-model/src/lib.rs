@@ -14,6 +14,7 @@
 //! * [`marks`] are the traces that a run leaves in the cluster, and what makes them believable.
 //! * [`legible::Legible`] shows text that others have written into the cluster.
 //! * [`eviction_reply`] gives each answer of the eviction API its meaning.
+//! * [`kubevirt`] knows virtual machines: what happens to each, and when none is left on a node.
 
 pub mod budget;
 pub mod claim;
@@ -23,6 +24,7 @@ pub mod eviction_reply;
 #[cfg(any(test, feature = "fixtures"))]
 pub mod fixtures;
 pub mod identity;
+pub mod kubevirt;
 pub mod legible;
 pub mod marks;
 pub mod node;
