@@ -90,6 +90,17 @@ fn is_drained(world: &World) -> bool {
     world.pods().all(|pod| pod.node.as_ref().is_some_and(|node| node.0 == "new"))
 }
 
+/// Gives the same command again where it stopped.
+fn drain_in_the_end(world: &mut World) {
+    for _ in 0..8 {
+        world.settle();
+        if world.outcome == Some(Outcome::Done) && is_drained(world) {
+            break;
+        }
+        world.start(Goal::Drain);
+    }
+}
+
 proptest! {
     #![proptest_config(config())]
 
@@ -153,13 +164,36 @@ proptest! {
         for act in acts {
             world.act(act);
         }
-        for _ in 0..8 {
-            world.settle();
-            if world.outcome == Some(Outcome::Done) && is_drained(&world) {
-                break;
-            }
-            world.start(Goal::Drain);
+        drain_in_the_end(&mut world);
+        prop_assert_eq!(world.outcome, Some(Outcome::Done), "{}", world.story());
+        prop_assert!(is_drained(&world) && world.is_untouched(), "{}", world.story());
+    }
+
+    /// The same with an interrupt or an undo on the way: it ends, and what it could not give back the next run does.
+    #[test]
+    fn a_hostile_world_may_be_left_and_come_back_to(
+        shape in scalable_shapes(),
+        before in hostile_acts(),
+        undoes in any::<bool>(),
+        after in hostile_acts(),
+    ) {
+        let mut world = World::new(shape);
+        for act in before {
+            world.act(act);
         }
+        if undoes {
+            world.start(Goal::Undo);
+        } else {
+            if world.outcome.is_some() || world.engine.is_none() {
+                world.start(Goal::Drain);
+            }
+            world.interrupt();
+        }
+        for act in after.into_iter().filter(|act| undoes || !matches!(act, Act::Kill)) {
+            world.act(act);
+        }
+        world.settle();
+        drain_in_the_end(&mut world);
         prop_assert_eq!(world.outcome, Some(Outcome::Done), "{}", world.story());
         prop_assert!(is_drained(&world) && world.is_untouched(), "{}", world.story());
     }

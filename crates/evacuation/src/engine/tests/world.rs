@@ -177,6 +177,7 @@ impl World {
         self.run += 1;
         self.goal = goal;
         self.run_began = self.elapsed;
+        self.interrupted = false;
         self.requests.clear();
         self.answers.clear();
         self.refused.clear();
