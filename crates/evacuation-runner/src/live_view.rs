@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
+use std::io;
 
 use cluster_model::budget::Budget;
 use cluster_model::endpoint_slice::EndpointSlice;
@@ -220,9 +221,24 @@ where
         .default_backoff()
         .map(move |event| match event {
             Ok(event) => memory.take_in(event, &read),
+            Err(error) if is_silence(&error) => {
+                Told::Trouble(format!("the watch of {resource} fell silent and is being set up again"))
+            }
             Err(error) => Told::Trouble(format!("the watch of {resource} is being set up again: {error}")),
         })
         .boxed()
+}
+
+/// Whether the client gave the connection up because nothing came over it, not even a bookmark.
+fn is_silence(error: &watcher::Error) -> bool {
+    let mut cause: Option<&dyn std::error::Error> = Some(error);
+    while let Some(error) = cause {
+        if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::TimedOut) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 impl Memory {
