@@ -38,7 +38,8 @@ impl Judge<'_> {
             (_, "leases", _)
                 if event.namespace == "kube-node-lease" && event.name == format!("handover-{}", self.node) =>
             {
-                self.has_lease |= is_done;
+                self.has_lease =
+                    if event.verb == "delete" { self.has_lease && !is_done } else { self.has_lease || is_done };
             }
             ("patch", "pods", "") if event.dry_run => {}
             ("patch", "nodes", "") => {

@@ -55,6 +55,8 @@ impl Point {
 #[derive(Default)]
 struct Tally {
     blows: BTreeMap<Blow, usize>,
+    /// How many signals ended the run with 130.
+    interrupted: usize,
     not_reached: usize,
     failures: Vec<String>,
 }
@@ -98,7 +100,9 @@ async fn matrix(title: &str, workloads: usize, lanes: usize, size: usize) {
         began.elapsed(),
     ));
     assert!(tally.failures.is_empty(), "{}", tally.failures.join("\n\n"));
-    assert!(blows * 10 >= total.min(size) * 9 || is_full(), "too few points were reached: {blows}");
+    let signals = of(Blow::Interrupt) + of(Blow::Terminate);
+    assert!(tally.interrupted * 2 > signals, "only {} of {signals} signals ended the run with 130", tally.interrupted);
+    assert!(blows * 10 >= total.min(size) * 9, "too few points were reached: {blows}");
 }
 
 /// The requests of an undisturbed run.
@@ -126,8 +130,9 @@ async fn work(control_plane: &ControlPlane, workloads: usize, queue: &Mutex<VecD
             Some(lane) => lane,
             None => Lane::start(control_plane, workloads, 1).await,
         };
-        let (struck, wrong) = strike(control_plane, &mut current, point).await;
+        let (struck, code, wrong) = strike(control_plane, &mut current, point).await;
         let mut tally = tally.lock().unwrap();
+        tally.interrupted += usize::from(code == 130);
         if struck {
             *tally.blows.entry(point.blow).or_default() += 1;
         } else {
@@ -142,9 +147,9 @@ async fn work(control_plane: &ControlPlane, workloads: usize, queue: &Mutex<VecD
     }
 }
 
-/// One point of the matrix: the blow, the same command again, the judgement. Returns whether the run got so far, and
-/// what is wrong.
-async fn strike(control_plane: &ControlPlane, lane: &mut Lane, point: Point) -> (bool, String) {
+/// One point of the matrix: the blow, the same command again, the judgement. Returns whether the run got so far,
+/// how it ended, and what is wrong.
+async fn strike(control_plane: &ControlPlane, lane: &mut Lane, point: Point) -> (bool, i32, String) {
     let mut wrong = String::new();
     let case = lane.begin().await;
     let proxy = FaultProxy::start(control_plane, lane.ns.user(), Schedule::At(point.number, point.fault())).await;
@@ -177,5 +182,5 @@ async fn strike(control_plane: &ControlPlane, lane: &mut Lane, point: Point) -> 
         let arrivals: Vec<_> = proxy.arrivals().iter().map(|arrival| arrival.what.clone()).collect();
         let _ = write!(wrong, "first run: {first}\nits requests: {}\nsecond run: {second}", arrivals.join(", "));
     }
-    (struck, wrong)
+    (struck, first.code(), wrong)
 }

@@ -119,6 +119,9 @@ impl Lane {
         if leases.get_opt(&format!("handover-{}", self.old)).await.unwrap().is_some() {
             let _ = writeln!(what, "the lease of {} is left", self.old);
         }
+        if self.ns.nodes().get(&self.old).await.unwrap().annotations().contains_key("handover/lock") {
+            let _ = writeln!(what, "the lock of {} is left", self.old);
+        }
         let pods = self.pods().await;
         let wanted = self.services.len() * self.replicas;
         if pods.len() != wanted {

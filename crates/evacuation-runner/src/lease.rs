@@ -42,8 +42,10 @@ const RENEWAL: Duration = Duration::from_secs(5);
 const RENEWAL_TIMEOUT: Duration = Duration::from_secs(4);
 /// The pause after a renewal that failed.
 const RENEWAL_RETRY: Duration = Duration::from_secs(1);
-/// The pause after a living run's lock was taken: until its next renewal that run does not know, and writes.
-const SEIZURE_PAUSE: Duration = Duration::from_secs(6);
+/// The pause after a living run's lock was taken: until it cannot renew any more that run does not know, and writes.
+const SEIZURE_PAUSE: Duration = DURATION;
+/// How long a lock that could not be renewed is fought for: the run cannot do anything meanwhile.
+const LOST_AFTER: Duration = Duration::from_secs(60);
 
 /// Why a lease was not got.
 #[derive(Debug, thiserror::Error)]
@@ -170,6 +172,11 @@ struct Deadline {
 impl Deadline {
     fn after(pause: Duration) -> Self {
         Self { monotonic: now() + pause, wall: wall_clock().checked_add(pause).unwrap_or(Timestamp::MAX) }
+    }
+
+    /// Whether it lies behind by the monotonic clock, by so much: a laptop that slept has not tried meanwhile.
+    fn has_passed_by(&self, time: Duration) -> bool {
+        now().saturating_duration_since(self.monotonic) > time
     }
 
     /// Whether it lies ahead by both clocks, with so much to spare.
@@ -328,6 +335,9 @@ impl LeaseGuard {
             if all {
                 self.valid_until.set(valid_until);
             } else {
+                if self.valid_until.get().has_passed_by(LOST_AFTER) {
+                    return format!("it could not be renewed for {} s", (DURATION + LOST_AFTER).as_secs());
+                }
                 tokio::time::sleep(RENEWAL_RETRY).await;
             }
         }

@@ -163,6 +163,8 @@ impl Drain<'_> {
         }
         let outcome = match end {
             RunEnd::Finished(Outcome::LeaseLost) => {
+                // The other nodes' locks are still ours; each is given back only if it is.
+                session::release(guard, access, interrupts).await;
                 self.report(&plan, Some((&engine, &record)), RunResult::Stopped);
                 return Ok(self.last_words(&targets, ExitStatus::Stopped));
             }
@@ -172,7 +174,7 @@ impl Drain<'_> {
             }
             RunEnd::Finished(outcome) => outcome,
         };
-        guard.release(access).await;
+        session::release(guard, access, interrupts).await;
         self.report(&plan, Some((&engine, &record)), RunResult::from(outcome));
         let status = match outcome {
             Outcome::Done => ExitStatus::Done,
@@ -266,8 +268,10 @@ impl Drain<'_> {
             let names: Vec<_> = targets.iter().map(ToString::to_string).collect();
             let names = names.join(" ");
             self.output.note("What was cordoned stays cordoned.");
-            self.output.note(&format!("  go on:     kubectl safedrain {names}  (with the same flags)"));
-            self.output.note(&format!("  give back: kubectl safedrain {names} --undo"));
+            let kubectl = |arguments: &str| self.session.connection.kubectl(arguments);
+            let go_on = kubectl(&format!("safedrain {names}"));
+            self.output.note(&format!("  go on:     {go_on}  (with the same flags)"));
+            self.output.note(&format!("  give back: {}", kubectl(&format!("safedrain {names} --undo"))));
         }
         status
     }

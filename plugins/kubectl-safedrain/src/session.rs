@@ -126,6 +126,14 @@ pub(crate) async fn take_lease(
     }
 }
 
+/// Gives the locks back. One signal may have come before its time; the second leaves them to run out by themselves.
+pub(crate) async fn release(guard: LeaseGuard, access: &ApiAccess, interrupts: &mut Interrupts) {
+    let mut release = pin!(guard.release(access));
+    if interrupts.unless(&mut release).await.is_err() && interrupts.unless(&mut release).await.is_err() {
+        tracing::info!("the locks were not given back and run out by themselves");
+    }
+}
+
 fn no_leases(missing: &[MissingRight]) -> String {
     let verbs: Vec<_> = missing.iter().map(|missing| missing.right.verb).collect();
     let blind = if verbs.contains(&"get") { ", and a run that holds a lease is not seen" } else { "" };

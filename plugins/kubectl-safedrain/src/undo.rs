@@ -116,7 +116,7 @@ pub(crate) async fn run(args: &DrainArgs, launch: &Launch, output: &Output) -> R
             return Ok(ExitStatus::Interrupted);
         }
     };
-    guard.release(access).await;
+    session::release(guard, access, &mut interrupts).await;
     Ok(finish(args, &session, output, &targets, Some(&engine), outcome))
 }
 

@@ -181,7 +181,11 @@ async fn replace(claim: &Claim<'_>, text: Option<&str>, news: &mut impl FnMut(Le
             }
             (Swap::Done, None) => return Ok(false),
             (Swap::NoNode, _) => return Err(vanished()),
-            // It was renewed, or taken by somebody who was quicker.
+            // It was renewed, or taken by somebody who was quicker; or our own write, whose answer was lost.
+            (Swap::Changed(Some(other)), Some(_)) if LockRecord::holder(&other) != *holder => {
+                let holder = LockRecord::holder(&other);
+                return Err(LeaseError::Held { node: node.clone(), holder: Box::new(holder) });
+            }
             (Swap::Changed(_), _) => {}
         }
     }

@@ -54,6 +54,7 @@ impl HeldLease {
             }
             Ok(Err(error)) => match error.status().map(|status| status.code) {
                 Some(404 | 409) => Renewal::Lost(format!("the lease of node {} was changed by somebody", self.node)),
+                Some(code @ (401 | 403)) => Renewal::Lost(refused(&self.node, code)),
                 _ => Renewal::Failed,
             },
             Err(_) => Renewal::Failed,
@@ -63,7 +64,14 @@ impl HeldLease {
     /// Looks the lease up, and takes over its version if it still names this run.
     async fn is_still_ours(&self, access: &ApiAccess) -> Result<(), Renewal> {
         let answer = tokio::time::timeout(RENEWAL_TIMEOUT, access.call(leases(access).get_opt(&self.name))).await;
-        let Ok(Ok(current)) = answer else { return Err(Renewal::Failed) };
+        let current = match answer {
+            Ok(Ok(current)) => current,
+            Ok(Err(error)) => match error.status().map(|status| status.code) {
+                Some(code @ (401 | 403)) => return Err(Renewal::Lost(refused(&self.node, code))),
+                _ => return Err(Renewal::Failed),
+            },
+            Err(_) => return Err(Renewal::Failed),
+        };
         let Some(current) = current else {
             return Err(Renewal::Lost(format!("somebody deleted the lease of node {}", self.node)));
         };
@@ -97,6 +105,10 @@ impl HeldLease {
         let leases = leases(access);
         access.ask(|| leases.delete(&self.name, &params)).await.map(drop)
     }
+}
+
+fn refused(node: &NodeName, code: u16) -> String {
+    format!("the API server refuses to renew the lease of node {node} ({code}): log in again")
 }
 
 /// The name of a node's lease. A name that would be too long is replaced by its hash (FNV-1a, 64 bits).
@@ -175,7 +187,7 @@ pub(super) async fn take(claim: &Claim<'_>, news: &mut impl FnMut(LeaseNews)) ->
     }
 }
 
-/// Waits for a lease that this user may read and not take: a dead run's is passed over, a living one's is respected.
+/// Waits for a lease that this user may read and not take: only one of a run that died on this machine is passed over.
 /// Returns that nothing was seized, as [`super::annotation::clear`] does.
 pub(super) async fn respect(claim: &Claim<'_>, news: &mut impl FnMut(LeaseNews)) -> Result<bool, LeaseError> {
     let Claim { access, node, holder, .. } = *claim;
@@ -186,8 +198,11 @@ pub(super) async fn respect(claim: &Claim<'_>, news: &mut impl FnMut(LeaseNews))
     let previous = Holder::of(&current);
     if !previous.is_dead_here(holder) {
         match watch(claim, &api, &current, &previous, news).await? {
-            Observed::Silent => {}
             Observed::Released => return Ok(false),
+            // A holder that only slept would renew it and go on: it cannot be told to stop without a write to its lease.
+            Observed::Silent => {
+                return Err(LeaseError::OutOfReach { node: node.clone(), holder: Box::new(previous) });
+            }
             Observed::Renewed(holder) => {
                 return Err(LeaseError::OutOfReach { node: node.clone(), holder: Box::new(holder) });
             }
