@@ -186,6 +186,11 @@ impl NodeRun {
         let run: Self = serde_json::from_str(text).map_err(|error| UnknownMark::Unreadable(error.to_string()))?;
         if run.v > VERSION { Err(UnknownMark::Newer(run.v)) } else { Ok(Some(run)) }
     }
+
+    /// Returns the name of the program that wrote the mark: `safedrain` of `safedrain/0.1.0`.
+    pub fn plugin(&self) -> Option<&str> {
+        self.version.split_once('/').map(|(name, _)| name)
+    }
 }
 
 #[cfg(test)]
@@ -263,7 +268,8 @@ mod tests {
         node.run = Some(serde_json::to_string(&run).unwrap());
         assert_eq!(NodeRun::of(&node), None);
         node.unschedulable = true;
-        assert_eq!(NodeRun::of(&node), Some(run));
+        assert_eq!(NodeRun::of(&node), Some(run.clone()));
+        assert_eq!(run.plugin(), Some("safedrain"));
         node.run = Some("not json".into());
         assert_eq!(NodeRun::of(&node), None);
         assert!(matches!(NodeRun::read(&node), Err(UnknownMark::Unreadable(_))));

@@ -10,18 +10,16 @@ use evacuation_runner::interrupts::{Interrupted, Interrupts};
 use evacuation_runner::live_view::LiveView;
 use evacuation_runner::observe::{self, ListError, Observation};
 use evacuation_runner::run::{self, News, RunEnd};
-use kubectl_common::entry::Launch;
 use kubectl_common::exit::ExitStatus;
 use kubectl_common::failure::Failure;
 use kubectl_common::flags::{DryRun, OutputFormat};
 use kubectl_common::report::Output;
 use serde::Serialize;
 
-use crate::cli::DrainArgs;
 use crate::document::{DocumentEvent, EventLine, Header};
-use crate::failure::{DrainError, count, list_failed};
+use crate::failure::{CommandError, count, list_failed};
+use crate::job::Job;
 use crate::render::{Narrator, Voice};
-use crate::request;
 use crate::session::{self, Session, now};
 use crate::{look, nodes, rights};
 
@@ -51,8 +49,8 @@ impl<'a> UndoReport<'a> {
     }
 }
 
-fn show(args: &DrainArgs, output: &Output, report: &UndoReport<'_>) {
-    match args.output.output {
+fn show(job: &Job, output: &Output, report: &UndoReport<'_>) {
+    match job.format {
         OutputFormat::Json => output.json(report),
         OutputFormat::Yaml => output.yaml(report),
         OutputFormat::Jsonl => output.json_line(&EventLine::new(now(), &DocumentEvent::new("finished", report))),
@@ -60,46 +58,45 @@ fn show(args: &DrainArgs, output: &Output, report: &UndoReport<'_>) {
     }
 }
 
-/// Runs `kubectl safedrain [NODE…] --undo`.
-pub(crate) async fn run(args: &DrainArgs, launch: &Launch, output: &Output) -> Result<ExitStatus, Failure> {
-    let named = request::node_names(args)?;
-    if args.dry_run.mode() == DryRun::Server {
-        return Err(DrainError::NoRehearsal("undo").into());
+/// Runs `--undo` on the named nodes; none: on all.
+pub(crate) async fn run(job: &Job, named: &[NodeName], output: &Output) -> Result<ExitStatus, Failure> {
+    if job.dry_run == DryRun::Server {
+        return Err(CommandError::NoRehearsal("undo").into());
     }
-    let mut interrupts = Interrupts::listen().map_err(DrainError::Signals)?;
-    let looked = interrupts.unless(Box::pin(look(args, launch, output, &named))).await;
+    let mut interrupts = Interrupts::listen().map_err(CommandError::Signals)?;
+    let looked = interrupts.unless(Box::pin(look(job, named, output))).await;
     let Found { session, targets, observation, detached } =
-        looked.map_err(|Interrupted| DrainError::InterruptedEarly)??;
+        looked.map_err(|Interrupted| CommandError::InterruptedEarly)??;
     let access = &session.access;
     let Some(observation) = observation else {
         output.note("nothing to undo: no node and no pod carries a mark");
-        return Ok(finish(args, &session, output, &targets, None, Outcome::Done));
+        return Ok(finish(job, &session, output, &targets, None, Outcome::Done));
     };
-    if args.dry_run.mode() == DryRun::Client {
-        show_dry_run(args, &session, output, &targets, detached.iter().map(|(pod, _)| pod));
+    if job.dry_run == DryRun::Client {
+        show_dry_run(job, &session, output, &targets, detached.iter().map(|(pod, _)| pod));
         return Ok(ExitStatus::Done);
     }
-    let guard = session::take_lease(&session, output, &targets, args.take_over(), &mut interrupts).await?;
+    let guard = session::take_lease(&session, output, &targets, job.take_over, &mut interrupts).await?;
     let mut view = LiveView::new(access, &targets, observation);
     let synced = tokio::select! {
         synced = session::sync(&mut view, output) => synced,
-        () = interrupts.next() => Err(DrainError::InterruptedEarly),
-        why = guard.keep(access) => Err(DrainError::LeaseLostEarly(why)),
+        () = interrupts.next() => Err(CommandError::InterruptedEarly),
+        why = guard.keep(access) => Err(CommandError::LeaseLostEarly { why, plugin: job.plugin }),
     };
     if let Err(error) = synced {
         guard.release(access).await;
         return Err(error.into());
     }
-    let request = DrainRequest { strategy: Strategy::Auto, settle: args.settle.get(), ..DrainRequest::default() };
+    let request = DrainRequest { strategy: Strategy::Auto, settle: job.request.settle, ..DrainRequest::default() };
     let mut engine = Engine::undo(&targets, &detached, request.clone(), session.identity.clone());
-    let voice = match args.output.output {
+    let voice = match job.format {
         OutputFormat::Table | OutputFormat::Wide => Voice::Lines,
         OutputFormat::Json | OutputFormat::Yaml | OutputFormat::Jsonl => Voice::Talk,
     };
     let mut narrator = Narrator::new(output, voice, request.removal);
     let report = |news: News<'_>| match news {
         News::Event(event) => {
-            if args.output.output == OutputFormat::Jsonl {
+            if job.format == OutputFormat::Jsonl {
                 output.json_line(&EventLine::new(now(), event));
             }
             narrator.tell(event, now());
@@ -117,7 +114,7 @@ pub(crate) async fn run(args: &DrainArgs, launch: &Launch, output: &Output) -> R
         }
     };
     session::release(guard, access, &mut interrupts).await;
-    Ok(finish(args, &session, output, &targets, Some(&engine), outcome))
+    Ok(finish(job, &session, output, &targets, Some(&engine), outcome))
 }
 
 /// What there is to undo.
@@ -131,10 +128,10 @@ struct Found {
 }
 
 /// Looks for marks on the nodes that are meant, or on all, and whether the user may take them off. Changes nothing.
-async fn look(args: &DrainArgs, launch: &Launch, output: &Output, named: &[NodeName]) -> Result<Found, Failure> {
-    let session = Session::open(args, launch, output).await?;
+async fn look(job: &Job, named: &[NodeName], output: &Output) -> Result<Found, Failure> {
+    let session = Session::open(job, output).await?;
     let access = &session.access;
-    let failed = |error: &ListError| list_failed(&session.connection, error);
+    let failed = |error: &ListError| list_failed(&session, error);
     let looking = async {
         let nodes = observe::nodes(access).await?;
         Ok((nodes, observe::detached_pods(access).await?))
@@ -157,26 +154,26 @@ async fn look(args: &DrainArgs, launch: &Launch, output: &Output, named: &[NodeN
         .filter_map(|pod| Some((pod.id.clone(), pod.node.clone()?)))
         .filter(|(_, node)| targets.contains(node))
         .collect();
-    if args.dry_run.mode() == DryRun::None {
+    if job.dry_run == DryRun::None {
         let namespaces = detached.iter().map(|(pod, _)| pod.namespace.clone()).collect();
         let missing = rights::missing(&session, &rights::of_undo(namespaces, &observation)).await?;
         if !missing.is_empty() {
-            return Err(DrainError::may_not(missing, &session.connection).into());
+            return Err(CommandError::may_not(missing, &session).into());
         }
     }
     Ok(Found { session, targets, observation: Some(observation), detached })
 }
 
 fn show_dry_run<'a>(
-    args: &DrainArgs,
+    job: &Job,
     session: &Session,
     output: &Output,
     targets: &[NodeName],
     detached: impl Iterator<Item = &'a PodId>,
 ) {
-    if args.output.output.is_machine_readable() {
+    if job.format.is_machine_readable() {
         let pods = detached.map(|pod| UndonePod { pod, result: None }).collect();
-        show(args, output, &UndoReport::new(session, "dryRun", targets, pods));
+        show(job, output, &UndoReport::new(session, "dryRun", targets, pods));
         return;
     }
     for node in targets {
@@ -188,7 +185,7 @@ fn show_dry_run<'a>(
 }
 
 fn finish(
-    args: &DrainArgs,
+    job: &Job,
     session: &Session,
     output: &Output,
     targets: &[NodeName],
@@ -201,7 +198,7 @@ fn finish(
     let all = pods.len();
     let is_kept = |pod: &&UndonePod<'_>| matches!(pod.result, Some(StepEnd::GivenUp(_)));
     let kept: Vec<_> = pods.iter().filter(is_kept).take(TOLD).map(|pod| pod.pod.clone()).collect();
-    show(args, output, &UndoReport::new(session, verdict, targets, pods));
+    show(job, output, &UndoReport::new(session, verdict, targets, pods));
     match outcome {
         Outcome::Done => ExitStatus::Done,
         Outcome::Interrupted => ExitStatus::Interrupted,

@@ -12,14 +12,13 @@ use evacuation_runner::live_view::{LiveView, Seen};
 use evacuation_runner::preflight::MissingRight;
 use jiff::Timestamp;
 use kubectl_common::connect::{Connection, connect};
-use kubectl_common::entry::Launch;
 use kubectl_common::failure::Failure;
+use kubectl_common::identity::PluginIdentity;
 use kubectl_common::report::Output;
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::DrainArgs;
-use crate::failure::DrainError;
-use crate::request;
+use crate::failure::CommandError;
+use crate::job::Job;
 
 /// How long the watches may take to bring their first lists.
 const SYNC_LIMIT: Duration = Duration::from_secs(60);
@@ -30,6 +29,7 @@ const LARGEST_PAGE: u32 = 100;
 
 /// A connected run.
 pub(crate) struct Session {
+    pub(crate) plugin: &'static PluginIdentity,
     pub(crate) connection: Connection,
     pub(crate) access: ApiAccess,
     pub(crate) identity: RunIdentity,
@@ -39,14 +39,14 @@ pub(crate) struct Session {
 
 impl Session {
     /// Connects, and gives the run an id: the second it began in and its process, which no other run shares.
-    pub(crate) async fn open(args: &DrainArgs, launch: &Launch, output: &Output) -> Result<Self, Failure> {
-        let connection = connect(&args.kube, launch.identity, &launch.environment).await?;
+    pub(crate) async fn open(job: &Job, output: &Output) -> Result<Self, Failure> {
+        let connection = connect(&job.kube, job.plugin, &job.environment).await?;
         let voice = output.clone();
         let access = ApiAccess {
             client: connection.client.clone(),
             request_timeout: connection.request_timeout,
-            field_manager: args.field_manager.clone(),
-            chunk_size: page_size(args.chunk_size),
+            field_manager: job.field_manager.clone(),
+            chunk_size: page_size(job.chunk_size),
             patience: Patience::new(move |line| voice.note(line)),
         };
         let started = now();
@@ -56,11 +56,11 @@ impl Session {
         let identity = RunIdentity {
             run,
             user,
-            version: format!("{}/{}", launch.identity.name, launch.identity.version),
-            reason: args.reason.clone(),
-            options: request::options(args),
+            version: format!("{}/{}", job.plugin.name, job.plugin.version),
+            reason: job.reason.clone(),
+            options: job.options.clone(),
         };
-        Ok(Self { connection, access, identity, holder, started })
+        Ok(Self { plugin: job.plugin, connection, access, identity, holder, started })
     }
 }
 
@@ -87,7 +87,7 @@ pub(crate) async fn take_lease(
     targets: &[NodeName],
     take_over: TakeOver,
     interrupts: &mut Interrupts,
-) -> Result<LeaseGuard, DrainError> {
+) -> Result<LeaseGuard, CommandError> {
     let mut told = false;
     let tell = |news| match news {
         LeaseNews::NoRight { missing } => output.note(&no_leases(&missing)),
@@ -121,8 +121,8 @@ pub(crate) async fn take_lease(
     output.clear_status();
     match taken {
         Ok(Ok(guard)) => Ok(guard),
-        Ok(Err(LeaseError::Interrupted)) | Err(Interrupted) => Err(DrainError::InterruptedEarly),
-        Ok(Err(error)) => Err(DrainError::Lease(error)),
+        Ok(Err(LeaseError::Interrupted)) | Err(Interrupted) => Err(CommandError::InterruptedEarly),
+        Ok(Err(source)) => Err(CommandError::Lease { source, plugin: session.plugin }),
     }
 }
 
@@ -145,7 +145,7 @@ fn no_leases(missing: &[MissingRight]) -> String {
 }
 
 /// Waits until every watch has brought its first list, telling of trouble on the way.
-pub(crate) async fn sync(view: &mut LiveView, output: &Output) -> Result<(), DrainError> {
+pub(crate) async fn sync(view: &mut LiveView, output: &Output) -> Result<(), CommandError> {
     let synced = tokio::time::timeout(SYNC_LIMIT, async {
         while !view.is_synced() {
             if let Seen::Trouble(message) = view.changed().await {
@@ -153,7 +153,7 @@ pub(crate) async fn sync(view: &mut LiveView, output: &Output) -> Result<(), Dra
             }
         }
     });
-    synced.await.map_err(|_| DrainError::NotSynced)
+    synced.await.map_err(|_| CommandError::NotSynced)
 }
 
 /// Pages are decoded whole, so a page is never larger than this: memory is dearer than a request. 0 asks for one page.

@@ -7,7 +7,6 @@ use cluster_model::legible::Legible;
 use cluster_model::marks::{DETACHED_ANNOTATION, DetachRecord, NodeRun};
 use cluster_model::snapshot::ClusterSnapshot;
 use evacuation_runner::observe::{self, ListError};
-use kubectl_common::entry::Launch;
 use kubectl_common::exit::ExitStatus;
 use kubectl_common::failure::Failure;
 use kubectl_common::flags::OutputFormat;
@@ -15,11 +14,10 @@ use kubectl_common::report::{Output, Table};
 use kubectl_common::terminal::Terminal;
 use serde::Serialize;
 
-use crate::cli::DrainArgs;
 use crate::document::{DocumentEvent, EventLine, Header};
 use crate::failure::list_failed;
+use crate::job::Job;
 use crate::nodes;
-use crate::request;
 use crate::session::{self, Session, now};
 
 /// All marks.
@@ -52,16 +50,15 @@ struct DetachedPod {
     problem: Option<String>,
 }
 
-/// Runs `kubectl safedrain [NODE…] --status`.
+/// Runs `--status` on the named nodes; none: on all.
 pub(crate) async fn run(
-    args: &DrainArgs,
-    launch: &Launch,
+    job: &Job,
+    named: &[NodeName],
     output: &Output,
     terminal: &Terminal,
 ) -> Result<ExitStatus, Failure> {
-    let named = request::node_names(args)?;
-    let session = Session::open(args, launch, output).await?;
-    let failed = |error: ListError| list_failed(&session.connection, &error);
+    let session = Session::open(job, output).await?;
+    let failed = |error: ListError| list_failed(&session, &error);
     let looking = async {
         let nodes = observe::nodes(&session.access).await?;
         let mut cluster = ClusterSnapshot::default();
@@ -76,7 +73,7 @@ pub(crate) async fn run(
         Ok((nodes, pods, cluster))
     };
     let (nodes, pods, cluster) = session::patiently(&session, output, looking).await.map_err(failed)?;
-    nodes::all_exist(&named, &nodes)?;
+    nodes::all_exist(named, &nodes)?;
     let is_meant = |name: &NodeName| named.is_empty() || named.contains(name);
     let nodes: Vec<_> = nodes
         .iter()
@@ -104,7 +101,7 @@ pub(crate) async fn run(
     let verdict = if nodes.is_empty() && pods.is_empty() { "clean" } else { "marked" };
     let header = Header::new("RunStatus", &session.connection.cluster);
     let status = RunStatus { header, verdict, nodes, pods };
-    match args.output.output {
+    match job.format {
         OutputFormat::Json => output.json(&status),
         OutputFormat::Yaml => output.yaml(&status),
         OutputFormat::Jsonl => output.json_line(&EventLine::new(now(), &DocumentEvent::new("status", &status))),

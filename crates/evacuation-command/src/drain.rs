@@ -6,12 +6,10 @@ use cluster_model::identity::NodeName;
 use evacuation::engine::{Engine, Outcome};
 use evacuation::event::Event;
 use evacuation::plan::{self, Action, DrainPlan, Drift};
-use evacuation::request::DrainRequest;
 use evacuation::surge::detach::Circumstances;
 use evacuation_runner::interrupts::{Interrupted, Interrupts};
 use evacuation_runner::live_view::LiveView;
 use evacuation_runner::run::{self, News, RunEnd};
-use kubectl_common::entry::Launch;
 use kubectl_common::exit::ExitStatus;
 use kubectl_common::failure::Failure;
 use kubectl_common::flags::{DryRun, OutputFormat};
@@ -19,51 +17,43 @@ use kubectl_common::prompt::{Answer, Question, confirm};
 use kubectl_common::report::Output;
 use kubectl_common::terminal::Terminal;
 
-use crate::cli::DrainArgs;
 use crate::document::{DocumentEvent, EventLine, PlanDocument, ReportDocument, RunRecord, RunResult};
-use crate::failure::DrainError;
+use crate::failure::CommandError;
+use crate::job::{Job, Targets};
 use crate::look::{self, Look};
 use crate::render::{self, Narrator, Voice};
-use crate::request;
 use crate::session::{self, Session, now};
 
 /// A drain under way.
 struct Drain<'a> {
-    args: &'a DrainArgs,
-    request: DrainRequest,
+    job: &'a Job,
     session: Session,
     output: &'a Output,
     terminal: &'a Terminal,
 }
 
-/// Runs `kubectl safedrain NODE…`.
+/// Runs the plugin on nodes.
 pub(crate) async fn run(
-    args: &DrainArgs,
-    launch: &Launch,
+    job: &Job,
+    targets: &Targets,
     output: &Output,
     terminal: &Terminal,
 ) -> Result<ExitStatus, Failure> {
-    let request = request::drain_request(args)?;
-    let targets = request::targets(args)?;
-    request::pod_selector(args)?;
-    if let Some(text) = args.dry_run.deprecation() {
-        output.warning(text);
+    for warning in &job.warnings {
+        output.warning(warning);
     }
-    if args.disable_eviction && args.strategy == crate::cli::StrategyArg::Surge {
-        output.warning("--disable-eviction implies --strategy=evict");
-    }
-    let mut interrupts = Interrupts::listen().map_err(DrainError::Signals)?;
+    let mut interrupts = Interrupts::listen().map_err(CommandError::Signals)?;
     let looking = async {
-        let session = Session::open(args, launch, output).await?;
-        let drain = Drain { args, request, session, output, terminal };
+        let session = Session::open(job, output).await?;
+        let drain = Drain { job, session, output, terminal };
         output.status("looking at the cluster");
-        let looking = look::look(args, &drain.request, &drain.session, output, targets);
+        let looking = look::look(job, &drain.session, output, targets);
         let looked = session::patiently(&drain.session, output, looking).await?;
         Ok::<_, Failure>((drain, looked))
     };
     let looked = interrupts.unless(Box::pin(looking)).await;
     output.clear_status();
-    let (drain, looked) = looked.map_err(|Interrupted| DrainError::InterruptedEarly)??;
+    let (drain, looked) = looked.map_err(|Interrupted| CommandError::InterruptedEarly)??;
     let Some(looked) = looked else {
         output.note("no node matches the selector");
         return Ok(ExitStatus::Done);
@@ -71,16 +61,16 @@ pub(crate) async fn run(
     let plan = &looked.plan;
     drain.show(plan);
     if !looked.missing.is_empty() {
-        if args.dry_run.mode() == DryRun::None {
+        if job.dry_run == DryRun::None {
             drain.report(plan, None, RunResult::Refused);
         }
-        return Err(DrainError::may_not(looked.missing, &drain.session.connection).into());
+        return Err(CommandError::may_not(looked.missing, &drain.session).into());
     }
     let refused = || {
         let flags: BTreeSet<_> = plan.refusals.iter().map(|refusal| refusal.remedy.clone()).collect();
-        DrainError::Refused { refusals: plan.refusals.len(), flags: flags.into_iter().collect() }
+        CommandError::Refused { refusals: plan.refusals.len(), flags: flags.into_iter().collect() }
     };
-    if args.dry_run.mode() != DryRun::None {
+    if job.dry_run != DryRun::None {
         return if plan.refusals.is_empty() { Ok(ExitStatus::Done) } else { Err(refused().into()) };
     }
     if !plan.refusals.is_empty() {
@@ -94,8 +84,8 @@ impl Drain<'_> {
     /// Shows the plan: on stdout in a dry run, where it is the result; else on stderr.
     fn show(&self, plan: &DrainPlan) {
         let cluster = &self.session.connection.cluster;
-        let format = self.args.output.output;
-        let dry_run = self.args.dry_run.mode() != DryRun::None;
+        let format = self.job.format;
+        let dry_run = self.job.dry_run != DryRun::None;
         let document = PlanDocument::new(plan, cluster);
         match (format, dry_run) {
             (OutputFormat::Json, true) => self.output.json(&document),
@@ -120,11 +110,11 @@ impl Drain<'_> {
         let Look { targets, plan: shown, observation, circumstances, .. } = looked;
         let (targets, shown) = (targets.as_slice(), &shown);
         let access = &self.session.access;
-        let take_over = self.args.take_over();
+        let take_over = self.job.take_over;
         let guard = match session::take_lease(&self.session, self.output, targets, take_over, interrupts).await {
             Ok(guard) => guard,
             Err(error) => {
-                let interrupted = matches!(error, DrainError::InterruptedEarly);
+                let interrupted = matches!(error, CommandError::InterruptedEarly);
                 self.report(shown, None, if interrupted { RunResult::Interrupted } else { RunResult::Refused });
                 return Err(error.into());
             }
@@ -133,8 +123,8 @@ impl Drain<'_> {
         let mut view = LiveView::new(access, targets, observation);
         let prepared = tokio::select! {
             prepared = self.prepare(targets, shown, &mut view, &circumstances, selected.as_ref()) => prepared,
-            () = interrupts.next() => Err(DrainError::InterruptedEarly.into()),
-            why = guard.keep(access) => Err(DrainError::LeaseLostEarly(why).into()),
+            () = interrupts.next() => Err(CommandError::InterruptedEarly.into()),
+            why = guard.keep(access) => Err(CommandError::LeaseLostEarly { why, plugin: self.job.plugin }.into()),
         };
         let plan = match prepared {
             Ok(plan) => plan,
@@ -145,11 +135,11 @@ impl Drain<'_> {
                 return Err(failure);
             }
         };
-        let mut engine = Engine::drain(&plan, self.request.clone(), circumstances, self.session.identity.clone())
-            .with_pod_selector(request::pod_selector(self.args)?);
+        let mut engine = Engine::drain(&plan, self.job.request.clone(), circumstances, self.session.identity.clone())
+            .with_pod_selector(self.job.pod_selector.as_ref().map(|selector| selector.meaning.clone()));
         let mut record = RunRecord::default();
         let end = {
-            let mut narrator = Narrator::new(self.output, self.voice(), self.request.removal);
+            let mut narrator = Narrator::new(self.output, self.voice(), self.job.request.removal);
             let report = |news: News<'_>| self.tell(&mut narrator, &mut record, &news);
             run::run(&mut engine, &mut view, access, &guard, interrupts, report).await
         };
@@ -194,7 +184,7 @@ impl Drain<'_> {
         selected: Option<&BTreeSet<cluster_model::identity::Uid>>,
     ) -> Result<DrainPlan, Failure> {
         session::sync(view, self.output).await?;
-        let current = plan::build(targets, &self.request, view.cluster(), circumstances, selected, now());
+        let current = plan::build(targets, &self.job.request, view.cluster(), circumstances, selected, now());
         let drift = plan::between(shown, &current);
         if drift.is_empty() {
             return Ok(current);
@@ -210,22 +200,22 @@ impl Drain<'_> {
             }
             let flags: BTreeSet<_> = current.refusals.iter().map(|refusal| refusal.remedy.clone()).collect();
             let refusals = current.refusals.len();
-            return Err(DrainError::Refused { refusals, flags: flags.into_iter().collect() }.into());
+            return Err(CommandError::Refused { refusals, flags: flags.into_iter().collect() }.into());
         }
-        if self.args.yes {
+        if self.job.yes {
             return Ok(current);
         }
         let cluster = &self.session.connection.cluster;
         let question = Question { text: format!("{cluster}: go on with this?"), flag: "--yes".to_owned() };
         match confirm(&question, self.terminal).await? {
             Answer::Yes => Ok(current),
-            Answer::No => Err(DrainError::Moved.into()),
-            Answer::Interrupted => Err(DrainError::InterruptedEarly.into()),
+            Answer::No => Err(CommandError::Moved.into()),
+            Answer::Interrupted => Err(CommandError::InterruptedEarly.into()),
         }
     }
 
     fn voice(&self) -> Voice {
-        match self.args.output.output {
+        match self.job.format {
             OutputFormat::Table | OutputFormat::Wide => Voice::Lines,
             OutputFormat::Json | OutputFormat::Yaml | OutputFormat::Jsonl => Voice::Talk,
         }
@@ -235,7 +225,7 @@ impl Drain<'_> {
         match news {
             News::Event(event) => {
                 record.note(event);
-                if self.args.output.output == OutputFormat::Jsonl {
+                if self.job.format == OutputFormat::Jsonl {
                     self.output.json_line(&EventLine::<Event>::new(now(), event));
                 }
                 narrator.tell(event, now());
@@ -251,7 +241,7 @@ impl Drain<'_> {
     fn report(&self, plan: &DrainPlan, run: Option<(&Engine, &RunRecord)>, result: RunResult) {
         let times = (self.session.started, now());
         let document = ReportDocument::new(plan, &self.session.connection.cluster, run, result, times);
-        match self.args.output.output {
+        match self.job.format {
             OutputFormat::Json => self.output.json(&document),
             OutputFormat::Yaml => self.output.yaml(&document),
             OutputFormat::Jsonl => {
@@ -268,10 +258,11 @@ impl Drain<'_> {
             let names: Vec<_> = targets.iter().map(ToString::to_string).collect();
             let names = names.join(" ");
             self.output.note("What was cordoned stays cordoned.");
+            let plugin = self.job.plugin.name;
             let kubectl = |arguments: &str| self.session.connection.kubectl(arguments);
-            let go_on = kubectl(&format!("safedrain {names}"));
+            let go_on = kubectl(&format!("{plugin} {names}"));
             self.output.note(&format!("  go on:     {go_on}  (with the same flags)"));
-            self.output.note(&format!("  give back: {}", kubectl(&format!("safedrain {names} --undo"))));
+            self.output.note(&format!("  give back: {}", kubectl(&format!("{plugin} {names} --undo"))));
         }
         status
     }

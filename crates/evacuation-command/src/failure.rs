@@ -1,4 +1,4 @@
-//! Why a drain does not begin, or ended early, with what to do about it.
+//! Why a run does not begin, or ended early, with what to do about it.
 
 use cluster_model::identity::NodeName;
 use cluster_model::marks::UnknownMark;
@@ -8,21 +8,23 @@ use evacuation_runner::lease::LeaseError;
 use evacuation_runner::observe::ListError;
 use evacuation_runner::preflight::MissingRight;
 use kubectl_common::api_error::{ApiError, ApiProblem};
-use kubectl_common::connect::Connection;
 use kubectl_common::exit::ExitStatus;
 use kubectl_common::failure::{Failure, Remedies, Remedy};
+use kubectl_common::identity::PluginIdentity;
 use thiserror::Error;
+
+use crate::session::Session;
 
 /// How many missing rights are told with a command to look into them.
 const QUESTIONS: usize = 3;
 
-/// What this plugin itself has to complain of.
+/// What a plugin itself has to complain of. Where a command line of its own helps, it is told which plugin it is.
 #[derive(Debug, Error)]
-pub(crate) enum DrainError {
-    #[error("no node given: USAGE: kubectl safedrain NODE… | -l SELECTOR [flags]")]
-    NoNode,
+pub(crate) enum CommandError {
+    #[error("no node given: USAGE: {} NODE… | -l SELECTOR [flags]", .plugin.invocation())]
+    NoNode { plugin: &'static PluginIdentity },
     #[error("cannot specify both a node name and a --selector option")]
-    NodesAndSelector,
+    NodesAndSelector { plugin: &'static PluginIdentity },
     #[error("--selector is empty: it must choose some nodes")]
     EmptySelector,
     #[error("{}; no node was touched", not_a_node(.argument))]
@@ -40,15 +42,15 @@ pub(crate) enum DrainError {
     #[error("the cluster has moved since the plan was shown, and nobody said to go on; nothing was changed")]
     Moved,
     #[error("you may not {}, which this needs; nothing was changed", listed(.missing))]
-    MayNot { missing: Vec<MissingRight>, questions: Vec<String> },
+    MayNot { missing: Vec<MissingRight>, questions: Vec<String>, plugin: &'static PluginIdentity },
     #[error("node {node} carries a mark that is not understood: {mark}; nothing was changed")]
     UnknownMark { node: NodeName, mark: UnknownMark },
     #[error("{0} cannot be read")]
     Selector(&'static str, #[source] SelectorError),
     #[error("--field-manager is longer than 128 characters")]
     FieldManager,
-    #[error("the lease was lost before anything was changed: {0}")]
-    LeaseLostEarly(String),
+    #[error("the lease was lost before anything was changed: {why}")]
+    LeaseLostEarly { why: String, plugin: &'static PluginIdentity },
     #[error("interrupted before anything was changed")]
     InterruptedEarly,
     #[error("the watches brought no news within 60 s; nothing was changed")]
@@ -59,14 +61,16 @@ pub(crate) enum DrainError {
     Output(#[source] std::io::Error),
     #[error("cannot list {resource}: the server does not serve {api_version}; nothing was changed")]
     NotServed { resource: String, api_version: String },
-    #[error(transparent)]
-    Lease(LeaseError),
+    #[error("{source}")]
+    Lease { source: LeaseError, plugin: &'static PluginIdentity },
 }
 
-impl Remedies for DrainError {
+impl Remedies for CommandError {
     fn remedies(&self) -> Vec<Remedy> {
         match self {
-            Self::NoNode | Self::NodesAndSelector => vec![Remedy::Command("kubectl safedrain --help".to_owned())],
+            Self::NoNode { plugin } | Self::NodesAndSelector { plugin } => {
+                vec![Remedy::Command(format!("{} --help", plugin.invocation()))]
+            }
             Self::EmptySelector => vec![Remedy::Command("kubectl get nodes --show-labels".to_owned())],
             Self::NotANode { meant: Some(meant), .. } => vec![Remedy::Explain(format!("did you mean {meant}?"))],
             Self::NotANode { argument, meant: None } if argument.trim().is_empty() => {
@@ -92,9 +96,9 @@ impl Remedies for DrainError {
                      drained by this plugin"
                 )),
             ],
-            Self::MayNot { questions, .. } => {
+            Self::MayNot { questions, plugin, .. } => {
                 let works = "to look still works: --dry-run=client shows the plan, --status what runs have left";
-                let last = [Remedy::Explain(works.to_owned()), role_remedy()];
+                let last = [Remedy::Explain(works.to_owned()), role_remedy(plugin)];
                 questions.iter().cloned().map(Remedy::Command).chain(last).collect()
             }
             Self::UnknownMark { mark: UnknownMark::Newer(_), .. } => {
@@ -108,49 +112,58 @@ impl Remedies for DrainError {
                 )),
             ],
             Self::FieldManager | Self::Selector(..) => vec![],
-            Self::LeaseLostEarly(_) | Self::Lease(LeaseError::Lost { .. } | LeaseError::Foreign { .. }) => {
-                vec![Remedy::Command("kubectl safedrain --status".to_owned())]
-            }
-            Self::InterruptedEarly | Self::Lease(LeaseError::Interrupted) | Self::Signals(_) | Self::Output(_) => {
-                vec![]
-            }
-            Self::Lease(LeaseError::Held { node, .. }) => vec![
-                Remedy::Command(format!("kubectl safedrain {node} --status")),
-                Remedy::Explain(
-                    "wait for that run to end, or end it where it runs; --take-over takes the node from it".to_owned(),
-                ),
-            ],
-            Self::Lease(LeaseError::OutOfReach { .. }) => {
-                vec![Remedy::Explain("wait for that run to end, or end it where it runs".to_owned()), role_remedy()]
-            }
-            Self::Lease(LeaseError::Vanished { .. }) => vec![Remedy::Command("kubectl get nodes".to_owned())],
-            Self::Lease(LeaseError::Rights(_) | LeaseError::Call { .. }) => {
-                vec![Remedy::Command("kubectl get --raw /readyz".to_owned())]
-            }
+            Self::LeaseLostEarly { plugin, .. } => vec![marks_remedy(plugin)],
+            Self::Lease { source, plugin } => lease_remedies(source, plugin),
+            Self::InterruptedEarly | Self::Signals(_) | Self::Output(_) => vec![],
         }
     }
 }
 
-/// Where all the rights are that a drain needs.
-fn role_remedy() -> Remedy {
-    let repository = crate::IDENTITY.repository;
+fn lease_remedies(error: &LeaseError, plugin: &PluginIdentity) -> Vec<Remedy> {
+    match error {
+        LeaseError::Lost { .. } | LeaseError::Foreign { .. } => vec![marks_remedy(plugin)],
+        LeaseError::Interrupted => vec![],
+        LeaseError::Held { node, .. } => vec![
+            Remedy::Command(format!("{} {node} --status", plugin.invocation())),
+            Remedy::Explain(
+                "wait for that run to end, or end it where it runs; --take-over takes the node from it".to_owned(),
+            ),
+        ],
+        LeaseError::OutOfReach { .. } => {
+            vec![Remedy::Explain("wait for that run to end, or end it where it runs".to_owned()), role_remedy(plugin)]
+        }
+        LeaseError::Vanished { .. } => vec![Remedy::Command("kubectl get nodes".to_owned())],
+        LeaseError::Rights(_) | LeaseError::Call { .. } => {
+            vec![Remedy::Command("kubectl get --raw /readyz".to_owned())]
+        }
+    }
+}
+
+/// Which runs have left marks.
+fn marks_remedy(plugin: &PluginIdentity) -> Remedy {
+    Remedy::Command(format!("{} --status", plugin.invocation()))
+}
+
+/// Where all the rights are that a run needs.
+fn role_remedy(plugin: &PluginIdentity) -> Remedy {
+    let PluginIdentity { name, repository, .. } = plugin;
     Remedy::Explain(format!(
-        "the roles in docs/rbac/safedrain.yaml are enough: ask for them to be bound to you ({repository}/tree/main/docs/rbac)"
+        "the roles in docs/rbac/{name}.yaml are enough: ask for them to be bound to you ({repository}/tree/main/docs/rbac)"
     ))
 }
 
-impl DrainError {
+impl CommandError {
     /// Tells all rights that are missing at once, with the questions by which the first few can be looked into.
-    pub(crate) fn may_not(missing: Vec<MissingRight>, connection: &Connection) -> Self {
-        let question = |missing: &MissingRight| connection.kubectl(&missing.question());
+    pub(crate) fn may_not(missing: Vec<MissingRight>, session: &Session) -> Self {
+        let question = |missing: &MissingRight| session.connection.kubectl(&missing.question());
         let questions = missing.iter().take(QUESTIONS).map(question).collect();
-        Self::MayNot { missing, questions }
+        Self::MayNot { missing, questions, plugin: session.plugin }
     }
 
     fn status(&self) -> ExitStatus {
         match self {
-            Self::NoNode
-            | Self::NodesAndSelector
+            Self::NoNode { .. }
+            | Self::NodesAndSelector { .. }
             | Self::EmptySelector
             | Self::NotANode { .. }
             | Self::UnknownShell(_)
@@ -164,62 +177,58 @@ impl DrainError {
             | Self::NotSynced
             | Self::NotServed { .. }
             | Self::MayNot { .. }
-            | Self::UnknownMark { .. }
-            | Self::Lease(
+            | Self::UnknownMark { .. } => ExitStatus::Refused,
+            Self::Lease { source, .. } => match source {
                 LeaseError::Rights(_)
                 | LeaseError::Call { .. }
                 | LeaseError::Foreign { .. }
-                | LeaseError::Vanished { .. },
-            ) => ExitStatus::Refused,
-            Self::LeaseLostEarly(_)
-            | Self::Lease(LeaseError::Held { .. } | LeaseError::OutOfReach { .. } | LeaseError::Lost { .. }) => {
-                ExitStatus::HeldByAnother
-            }
-            Self::InterruptedEarly | Self::Lease(LeaseError::Interrupted) => ExitStatus::Interrupted,
+                | LeaseError::Vanished { .. } => ExitStatus::Refused,
+                LeaseError::Held { .. } | LeaseError::OutOfReach { .. } | LeaseError::Lost { .. } => {
+                    ExitStatus::HeldByAnother
+                }
+                LeaseError::Interrupted => ExitStatus::Interrupted,
+            },
+            Self::LeaseLostEarly { .. } => ExitStatus::HeldByAnother,
+            Self::InterruptedEarly => ExitStatus::Interrupted,
             Self::Signals(_) | Self::Output(_) => ExitStatus::Unexpected,
         }
     }
 }
 
-impl From<DrainError> for Failure {
-    fn from(error: DrainError) -> Self {
+impl From<CommandError> for Failure {
+    fn from(error: CommandError) -> Self {
         Self::new(error.status(), &error)
     }
 }
 
-/// Wraps an output error that nothing can be done about.
-pub(crate) fn unexpected(error: std::io::Error) -> Failure {
-    DrainError::Output(error).into()
-}
-
 /// Puts a request that failed before anything was changed into words.
-pub(crate) fn call_failed(connection: &Connection, error: &CallError, attempt: &str) -> Failure {
+pub(crate) fn call_failed(session: &Session, error: &CallError, attempt: &str) -> Failure {
     match error {
         CallError::Client(error) => {
-            let error: ApiError = connection.explain(error, attempt);
+            let error: ApiError = session.connection.explain(error, attempt);
             let is_forbidden = matches!(error.problem(), ApiProblem::Forbidden(_));
             let failure = Failure::from(error);
             if is_forbidden {
                 failure
                     .with_remedy(Remedy::Explain("without it no plan can be made; nothing was changed".to_owned()))
-                    .with_remedy(role_remedy())
+                    .with_remedy(role_remedy(session.plugin))
             } else {
                 failure
             }
         }
-        CallError::Timeout(limit) => connection.no_answer(attempt, *limit).into(),
+        CallError::Timeout(limit) => session.connection.no_answer(attempt, *limit).into(),
     }
 }
 
 /// Puts a list that did not come into words.
-pub(crate) fn list_failed(connection: &Connection, error: &ListError) -> Failure {
+pub(crate) fn list_failed(session: &Session, error: &ListError) -> Failure {
     // A list of a kind that is served is never "not found", not even in a namespace that does not exist.
     if error.source.status().is_some_and(|status| status.code == 404) {
         let (resource, api_version) = (error.resource.clone(), error.api_version.clone());
-        return DrainError::NotServed { resource, api_version }.into();
+        return CommandError::NotServed { resource, api_version }.into();
     }
     let attempt = error.to_string();
-    call_failed(connection, &error.source, attempt.strip_prefix("cannot ").unwrap_or(&attempt))
+    call_failed(session, &error.source, attempt.strip_prefix("cannot ").unwrap_or(&attempt))
 }
 
 fn not_a_node(argument: &str) -> String {
@@ -241,4 +250,37 @@ fn listed(missing: &[MissingRight]) -> String {
 /// `1 pod`, `2 pods`.
 pub(crate) fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use evacuation_runner::lease::Holder;
+    use jiff::Timestamp;
+
+    use super::*;
+
+    const VMIEVICT: PluginIdentity =
+        PluginIdentity { name: "vmievict", version: "0.1.0", repository: "https://example.test/handover" };
+
+    #[test]
+    fn every_command_line_names_the_plugin_that_runs() {
+        let plugin = &VMIEVICT;
+        let held = |error: fn(NodeName, Box<Holder>) -> LeaseError| {
+            let holder = Holder::this_process("r1", "bob", Timestamp::UNIX_EPOCH);
+            CommandError::Lease { source: error(NodeName::from("n1"), Box::new(holder)), plugin }
+        };
+        let table = [
+            (CommandError::NoNode { plugin }, "USAGE: kubectl vmievict NODE…"),
+            (CommandError::NoNode { plugin }, "try: `kubectl vmievict --help`"),
+            (CommandError::NodesAndSelector { plugin }, "try: `kubectl vmievict --help`"),
+            (CommandError::LeaseLostEarly { why: "late".into(), plugin }, "try: `kubectl vmievict --status`"),
+            (CommandError::MayNot { missing: vec![], questions: vec![], plugin }, "docs/rbac/vmievict.yaml"),
+            (held(|node, holder| LeaseError::Held { node, holder }), "try: `kubectl vmievict n1 --status`"),
+            (held(|node, holder| LeaseError::OutOfReach { node, holder }), "docs/rbac/vmievict.yaml"),
+        ];
+        for (error, expected) in table {
+            let told = Failure::from(error).to_string();
+            assert!(told.contains(expected) && !told.contains("safedrain"), "{expected}: {told}");
+        }
+    }
 }

@@ -1,5 +1,5 @@
 //! Which rights a run needs from its first change on; what was needed to look has been used by then.
-//! docs/rbac/safedrain.yaml grants all of them, and a test removes each in turn.
+//! The plugin's file in docs/rbac grants all of them, and a test removes each in turn.
 
 use std::collections::BTreeSet;
 
@@ -51,5 +51,5 @@ fn of_the_view(observation: &Observation) -> Vec<Need> {
 pub(crate) async fn missing(session: &Session, needs: &[Need]) -> Result<Vec<MissingRight>, Failure> {
     preflight::missing(&session.access, needs)
         .await
-        .map_err(|error| call_failed(&session.connection, &error, "ask what you may do"))
+        .map_err(|error| call_failed(session, &error, "ask what you may do"))
 }

@@ -7,19 +7,22 @@ use cluster_model::legible::Legible;
 use cluster_model::marks::{NodeRun, RunPhase};
 use cluster_model::node::Node;
 use evacuation::plan::{self, DrainPlan};
-use evacuation::request::{DrainRequest, Strategy};
+use evacuation::request::Strategy;
 use evacuation::surge::detach::Circumstances;
 use evacuation_runner::observe::{self, Observation};
 use evacuation_runner::preflight::{self, MissingRight, Right};
 use kubectl_common::failure::Failure;
 use kubectl_common::flags::DryRun;
+use kubectl_common::identity::PluginIdentity;
 use kubectl_common::report::Output;
 
-use crate::cli::DrainArgs;
-use crate::failure::{DrainError, call_failed, list_failed};
-use crate::request::Targets;
+use crate::failure::{CommandError, call_failed, list_failed};
+use crate::job::{Job, Targets};
 use crate::session::{Session, now};
 use crate::{nodes, rights};
+
+/// The plugins that leave marks on nodes. A mark that names another program is no reason to print that name.
+const PLUGINS: [&str; 2] = ["safedrain", "vmievict"];
 
 /// What was found.
 pub(crate) struct Look {
@@ -33,26 +36,26 @@ pub(crate) struct Look {
 
 /// Looks. `None`: the selector chooses no node.
 pub(crate) async fn look(
-    args: &DrainArgs,
-    request: &DrainRequest,
+    job: &Job,
     session: &Session,
     output: &Output,
-    targets: Targets,
+    targets: &Targets,
 ) -> Result<Option<Look>, Failure> {
+    let request = &job.request;
     let (targets, all_nodes) = find_nodes(session, targets).await?;
     if targets.is_empty() {
         return Ok(None);
     }
     check_marks(&all_nodes, &targets)?;
-    warn_of_marks(output, &all_nodes, &targets);
+    warn_of_marks(session.plugin, output, &all_nodes, &targets);
     let with_handovers = request.strategy != Strategy::Evict;
-    let selector = args.pod_selector.as_deref();
+    let selector = job.pod_selector.as_ref().map(|selector| selector.text.as_str());
     let observation = observe::for_drain(&session.access, all_nodes, &targets, selector, with_handovers)
         .await
-        .map_err(|error| list_failed(&session.connection, &error))?;
+        .map_err(|error| list_failed(session, &error))?;
     let may_not_patch = preflight::lacking(&session.access, Right::PATCH_PODS, &observation.handover_namespaces)
         .await
-        .map_err(|error| call_failed(&session.connection, &error, "ask what you may do"))?;
+        .map_err(|error| call_failed(session, &error, "ask what you may do"))?;
     let mut circumstances =
         Circumstances { leaving: targets.iter().cloned().collect(), may_not_patch, ..Circumstances::default() };
     let make = |circumstances: &Circumstances| {
@@ -62,7 +65,7 @@ pub(crate) async fn look(
     let mut plan = make(&circumstances);
     let missing = rights::missing(session, &rights::of_drain(request, &plan, &observation)).await?;
     // A client's dry run sends nothing that could be taken for a write, so policy webhooks are not asked.
-    if args.dry_run.mode() != DryRun::Client && missing.is_empty() {
+    if job.dry_run != DryRun::Client && missing.is_empty() {
         circumstances.patch_denied =
             preflight::denied_patches(&session.access, &plan, &observation.cluster, now()).await;
         plan = make(&circumstances);
@@ -70,40 +73,76 @@ pub(crate) async fn look(
     Ok(Some(Look { targets, observation, circumstances, plan, missing }))
 }
 
-async fn find_nodes(session: &Session, targets: Targets) -> Result<(Vec<NodeName>, Vec<Node>), Failure> {
-    let all_nodes = observe::nodes(&session.access).await.map_err(|error| list_failed(&session.connection, &error))?;
+async fn find_nodes(session: &Session, targets: &Targets) -> Result<(Vec<NodeName>, Vec<Node>), Failure> {
+    let all_nodes = observe::nodes(&session.access).await.map_err(|error| list_failed(session, &error))?;
     let names = match targets {
         Targets::Named(names) => {
-            nodes::all_exist(&names, &all_nodes)?;
-            names
+            nodes::all_exist(names, &all_nodes)?;
+            names.clone()
         }
         Targets::Selected(selector) => {
-            let names = observe::node_names(&session.access, &selector).await;
-            names.map_err(|error| list_failed(&session.connection, &error))?
+            let names = observe::node_names(&session.access, selector).await;
+            names.map_err(|error| list_failed(session, &error))?
         }
     };
     Ok((names, all_nodes))
 }
 
 /// Refuses nodes whose mark this program does not understand: overwriting it would forget how the node was before.
-pub(crate) fn check_marks(nodes: &[Node], targets: &[NodeName]) -> Result<(), DrainError> {
+pub(crate) fn check_marks(nodes: &[Node], targets: &[NodeName]) -> Result<(), CommandError> {
     for node in nodes.iter().filter(|node| targets.contains(&node.name)) {
-        NodeRun::read(node).map_err(|mark| DrainError::UnknownMark { node: node.name.clone(), mark })?;
+        NodeRun::read(node).map_err(|mark| CommandError::UnknownMark { node: node.name.clone(), mark })?;
     }
     Ok(())
 }
 
 /// Every start tells of marks that other runs have left on other nodes; on its own nodes this run goes on itself.
-fn warn_of_marks(output: &Output, nodes: &[Node], targets: &[NodeName]) {
+fn warn_of_marks(plugin: &PluginIdentity, output: &Output, nodes: &[Node], targets: &[NodeName]) {
     let names: BTreeSet<_> = targets.iter().collect();
     for node in nodes.iter().filter(|node| !names.contains(&node.name)) {
         let Some(mark) = NodeRun::of(node).filter(|mark| mark.phase == RunPhase::Draining) else { continue };
         let name = &node.name;
+        let command = plugin_of(&mark, plugin);
         output.warning(&format!(
             "node {name} carries the mark of a run of {} from {:.0} that has not ended: \
-             if nobody runs it any more, go on with `kubectl safedrain {name}`, or give it back with `kubectl safedrain {name} --undo`",
+             if nobody runs it any more, go on with `kubectl {command} {name}`, or give it back with `kubectl {command} {name} --undo`",
             Legible(&mark.user),
             mark.start,
         ));
+    }
+}
+
+/// The plugin by which a run goes on: the one that began it, since another moves something else.
+fn plugin_of<'a>(mark: &'a NodeRun, running: &'a PluginIdentity) -> &'a str {
+    mark.plugin().filter(|name| PLUGINS.contains(name)).unwrap_or(running.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn a_run_goes_on_by_the_plugin_that_began_it() {
+        let running =
+            PluginIdentity { name: "safedrain", version: "0.2.0", repository: "https://example.test/handover" };
+        let mark = |version: &str| NodeRun {
+            v: 1,
+            run: "r1".to_owned(),
+            user: "alice".to_owned(),
+            start: Timestamp::UNIX_EPOCH,
+            reason: None,
+            version: version.to_owned(),
+            phase: RunPhase::Draining,
+            was_schedulable: true,
+            taints_added: vec![],
+            labels_added: vec![],
+            options: vec![],
+        };
+        assert_eq!(plugin_of(&mark("vmievict/0.1.0"), &running), "vmievict");
+        for version in ["safedrain/0.1.0", "delete/0.1.0", "safedrain n1; reboot/1", "0.1.0", ""] {
+            assert_eq!(plugin_of(&mark(version), &running), "safedrain", "{version}");
+        }
     }
 }

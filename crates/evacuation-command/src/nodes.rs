@@ -3,7 +3,7 @@
 use cluster_model::identity::NodeName;
 use cluster_model::node::Node;
 
-use crate::failure::DrainError;
+use crate::failure::CommandError;
 
 /// How many typing errors a suggestion forgives.
 const FORGIVEN: usize = 2;
@@ -13,8 +13,8 @@ const SUGGESTED: usize = 3;
 const LONGEST: usize = 253;
 
 /// Reads one argument: `NAME`, `node/NAME`, or with kubectl's other words for a node.
-pub(crate) fn parse(argument: &str) -> Result<NodeName, DrainError> {
-    let not_a_node = || DrainError::NotANode { argument: argument.to_owned(), meant: meant(argument) };
+pub(crate) fn parse(argument: &str) -> Result<NodeName, CommandError> {
+    let not_a_node = || CommandError::NotANode { argument: argument.to_owned(), meant: meant(argument) };
     let name = match argument.split_once('/') {
         None => argument,
         Some(("node" | "nodes" | "no", name)) => name,
@@ -24,7 +24,7 @@ pub(crate) fn parse(argument: &str) -> Result<NodeName, DrainError> {
 }
 
 /// Finds the first name that no node has, and the names that are most like it.
-pub(crate) fn all_exist(names: &[NodeName], nodes: &[Node]) -> Result<(), DrainError> {
+pub(crate) fn all_exist(names: &[NodeName], nodes: &[Node]) -> Result<(), CommandError> {
     let Some(unknown) = names.iter().find(|name| !nodes.iter().any(|node| node.name == **name)) else {
         return Ok(());
     };
@@ -35,7 +35,7 @@ pub(crate) fn all_exist(names: &[NodeName], nodes: &[Node]) -> Result<(), DrainE
         .collect();
     similar.sort();
     let similar = similar.into_iter().take(SUGGESTED).map(|(_, name)| name).collect();
-    Err(DrainError::UnknownNode { name: unknown.to_string(), similar })
+    Err(CommandError::UnknownNode { name: unknown.to_string(), similar })
 }
 
 /// Whether a node can have this name: a DNS subdomain (`k8s.io/apimachinery/pkg/util/validation`, `IsDNS1123Subdomain`).
@@ -78,7 +78,7 @@ mod tests {
             ("n1..x", None),
         ];
         for (bad, expected) in table {
-            let Err(DrainError::NotANode { argument, meant }) = parse(bad) else { panic!("{bad:?} is no name") };
+            let Err(CommandError::NotANode { argument, meant }) = parse(bad) else { panic!("{bad:?} is no name") };
             assert_eq!((argument.as_str(), meant.as_deref()), (bad, expected));
         }
     }
@@ -94,7 +94,7 @@ mod tests {
             })
             .collect();
         let names = |name: &str| match all_exist(&[NodeName::from("db-1"), NodeName::from(name)], &nodes) {
-            Err(DrainError::UnknownNode { similar, .. }) => similar,
+            Err(CommandError::UnknownNode { similar, .. }) => similar,
             other => panic!("{other:?}"),
         };
         assert_eq!(names("wbe-1"), ["wbe-1x", "web-1", "db-1"]);
