@@ -76,6 +76,7 @@ pub(crate) fn drain_request(args: &DrainArgs) -> Result<DrainRequest, DrainError
         settle: args.settle.get(),
         replacement_timeout: args.replacement_timeout.limit().unwrap_or(Duration::MAX / 2),
         node_timeout: args.timeout.limit(),
+        ..DrainRequest::default()
     })
 }
 
