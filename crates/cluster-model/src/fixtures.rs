@@ -56,6 +56,7 @@ pub fn pod(namespace: &str, name: &str) -> PodBuilder {
         detached: None,
         deletion_cost: None,
         grace_seconds: 30,
+        is_system_critical: false,
     })
 }
 

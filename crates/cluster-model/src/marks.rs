@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::identity::{NodeName, Uid};
+use crate::identity::{NodeName, ObjectKey, Uid};
 use crate::legible::Legible;
 use crate::node::Node;
 use crate::owners::ReplicaSet;
@@ -147,6 +147,23 @@ pub struct NodeRun {
     /// The options of the run, for the person who finds the mark.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub options: Vec<String>,
+    /// Virtual machines whose run strategy a stop turns to Halted, written down before the first of them is stopped.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stopped: Vec<StoppedMachine>,
+}
+
+/// A virtual machine that a run stops, and how to give back what that changes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StoppedMachine {
+    /// The VirtualMachine.
+    #[serde(flatten)]
+    pub key: ObjectKey,
+    /// Its uid.
+    pub uid: Uid,
+    /// The run strategy that it had; `None`: it said `running: true`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_strategy: Option<String>,
 }
 
 /// Why the mark of a cordoned node is not understood.
@@ -262,6 +279,7 @@ mod tests {
             was_schedulable: true,
             taints_added: vec![],
             labels_added: vec![],
+            stopped: vec![],
             options: vec![],
         };
         let mut node = fixtures::node("n1");

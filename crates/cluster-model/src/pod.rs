@@ -50,6 +50,8 @@ pub struct Pod {
     pub deletion_cost: Option<String>,
     /// `spec.terminationGracePeriodSeconds`.
     pub grace_seconds: i64,
+    /// Whether the cluster or its nodes depend on it: one of the two priority classes that Kubernetes makes itself.
+    pub is_system_critical: bool,
 }
 
 /// `status.phase`.
@@ -101,6 +103,9 @@ impl From<&v1::Pod> for Pod {
             detached: annotation(marks::DETACHED_ANNOTATION),
             deletion_cost: annotation(DELETION_COST),
             grace_seconds: spec.and_then(|spec| spec.termination_grace_period_seconds).unwrap_or(30),
+            is_system_critical: spec
+                .and_then(|spec| spec.priority_class_name.as_deref())
+                .is_some_and(|class| matches!(class, "system-cluster-critical" | "system-node-critical")),
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::budget::{self, Budget, Room};
 use crate::claim::Claim;
 use crate::endpoint_slice::EndpointSlice;
 use crate::identity::{NodeName, ObjectKey, PodId, Uid, WorkloadRef};
+use crate::kubevirt::{VirtualChange, Virtualization};
 use crate::marks::{DetachRecord, Disbelief};
 use crate::node::Node;
 use crate::owners::{Controller, Deployment, ReplicaSet, top_owner};
@@ -26,6 +27,7 @@ pub struct ClusterSnapshot {
     budgets: BTreeMap<ObjectKey, Budget>,
     slices: BTreeMap<ObjectKey, EndpointSlice>,
     claims: BTreeMap<ObjectKey, Claim>,
+    virtualization: Virtualization,
 }
 
 /// One object that appeared, changed or went.
@@ -59,6 +61,8 @@ pub enum Change {
     SliceGone(ObjectKey),
     /// A PersistentVolumeClaim.
     Claim(Claim),
+    /// An object of KubeVirt's, or one of its pods.
+    Virtual(Box<VirtualChange>),
 }
 
 /// A Service by address type: a dual-stack Service has to be kept whole in both.
@@ -88,7 +92,13 @@ impl ClusterSnapshot {
             Change::Slice(slice) => drop(self.slices.insert(slice.key.clone(), slice)),
             Change::SliceGone(key) => drop(self.slices.remove(&key)),
             Change::Claim(claim) => drop(self.claims.insert(claim.key.clone(), claim)),
+            Change::Virtual(change) => self.virtualization.apply(*change),
         }
+    }
+
+    /// The virtual machines; empty where nobody looked for them.
+    pub fn virtualization(&self) -> &Virtualization {
+        &self.virtualization
     }
 
     /// One node by name.

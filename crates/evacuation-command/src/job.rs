@@ -137,6 +137,7 @@ fn request(pods: &PodFlags, run: &RunFlags) -> Result<DrainRequest, CommandError
         settle: pods.settle.get(),
         replacement_timeout: pods.replacement_timeout.limit().unwrap_or(Duration::MAX / 2),
         node_timeout: run.timeout.limit(),
+        ..DrainRequest::default()
     })
 }
 

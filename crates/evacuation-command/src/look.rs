@@ -138,6 +138,7 @@ mod tests {
             was_schedulable: true,
             taints_added: vec![],
             labels_added: vec![],
+            stopped: vec![],
             options: vec![],
         };
         assert_eq!(plugin_of(&mark("vmievict/0.1.0"), &running), "vmievict");

@@ -15,6 +15,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::access::{ApiAccess, CallError};
+use crate::guest_actions;
 use crate::lease::LeaseGuard;
 
 /// The highest deletion cost: of two equally good pods, the ReplicaSet deletes the other one.
@@ -48,6 +49,7 @@ impl<'a> ClusterActions<'a> {
             Command::ClearRecord { pod, deletion_cost } => self.clear_record(pod, deletion_cost.as_deref()).await,
             Command::Evict { pod, grace_seconds } => self.evict(pod, *grace_seconds).await,
             Command::Delete { pod, grace_seconds } => self.delete(pod, *grace_seconds).await,
+            Command::Guest(command) => guest_actions::perform(self.access, command).await,
         }
     }
 
@@ -110,24 +112,9 @@ impl<'a> ClusterActions<'a> {
         self.patch_pod(pod, &patch, false).await
     }
 
-    /// Needs `create pods/eviction`. Not `Api::evict`, which sends the options under a name that the server ignores.
+    /// Needs `create pods/eviction`.
     async fn evict(&self, pod: &PodId, grace_seconds: Option<u32>) -> Reply {
-        let eviction = Eviction {
-            metadata: ObjectMeta {
-                name: Some(pod.name.clone()),
-                namespace: Some(pod.namespace.clone()),
-                ..ObjectMeta::default()
-            },
-            delete_options: Some(DeleteOptions {
-                grace_period_seconds: grace_seconds.map(i64::from),
-                preconditions: Some(Preconditions { uid: Some(pod.uid.0.clone()), resource_version: None }),
-                ..DeleteOptions::default()
-            }),
-        };
-        let params = PostParams { dry_run: false, field_manager: Some(self.access.field_manager.clone()) };
-        let pods = self.pods(pod);
-        let answer = pods.create_subresource::<_, Value>("eviction", &pod.name, &params, &eviction);
-        removal_reply(self.access.call(answer).await.map(drop))
+        removal_reply(evict_request(self.access, pod, grace_seconds, false).await)
     }
 
     /// Needs `delete pods`.
@@ -145,14 +132,46 @@ impl<'a> ClusterActions<'a> {
     }
 
     async fn patch_node(&self, node: &NodeName, patch: &Value) -> Reply {
-        let nodes = Api::<Node>::all(self.access.client.clone());
-        let params = PatchParams { field_manager: Some(self.access.field_manager.clone()), ..PatchParams::default() };
-        patch_reply(self.access.call(nodes.patch_metadata(&node.0, &params, &Patch::Strategic(patch))).await.map(drop))
+        patch_node(self.access, node, patch).await
     }
 
     async fn patch_pod(&self, pod: &PodId, patch: &Value, dry_run: bool) -> Reply {
         patch_pod(self.access, pod, patch, dry_run).await
     }
+}
+
+/// Sends an eviction, guarded by the pod's uid. Not `Api::evict`, which sends the options under a name that the server
+/// ignores. A rehearsal says so in the query and in the body: KubeVirt before 1.4 heeded only the query.
+pub(crate) async fn evict_request(
+    access: &ApiAccess,
+    pod: &PodId,
+    grace_seconds: Option<u32>,
+    is_rehearsal: bool,
+) -> Result<(), CallError> {
+    let eviction = Eviction {
+        metadata: ObjectMeta {
+            name: Some(pod.name.clone()),
+            namespace: Some(pod.namespace.clone()),
+            ..ObjectMeta::default()
+        },
+        delete_options: Some(DeleteOptions {
+            grace_period_seconds: grace_seconds.map(i64::from),
+            preconditions: Some(Preconditions { uid: Some(pod.uid.0.clone()), resource_version: None }),
+            dry_run: is_rehearsal.then(|| vec!["All".to_owned()]),
+            ..DeleteOptions::default()
+        }),
+    };
+    let params = PostParams { dry_run: is_rehearsal, field_manager: Some(access.field_manager.clone()) };
+    let pods = Api::<Pod>::namespaced(access.client.clone(), &pod.namespace);
+    let answer = pods.create_subresource::<_, Value>("eviction", &pod.name, &params, &eviction);
+    access.call(answer).await.map(drop)
+}
+
+/// Sends a strategic merge patch to a node.
+pub(crate) async fn patch_node(access: &ApiAccess, node: &NodeName, patch: &Value) -> Reply {
+    let nodes = Api::<Node>::all(access.client.clone());
+    let params = PatchParams { field_manager: Some(access.field_manager.clone()), ..PatchParams::default() };
+    patch_reply(access.call(nodes.patch_metadata(&node.0, &params, &Patch::Strategic(patch))).await.map(drop))
 }
 
 /// Sends a strategic merge patch to a pod.
@@ -179,7 +198,7 @@ fn text_of(mark: &impl Serialize) -> String {
     serde_json::to_string(mark).unwrap_or_default()
 }
 
-fn patch_reply(answer: Result<(), CallError>) -> Reply {
+pub(crate) fn patch_reply(answer: Result<(), CallError>) -> Reply {
     let Err(error) = answer else { return Reply::Done };
     let Some(status) = error.status() else { return without_status(&error) };
     let is_about_uid = || {
@@ -196,7 +215,7 @@ fn patch_reply(answer: Result<(), CallError>) -> Reply {
     }
 }
 
-fn removal_reply(answer: Result<(), CallError>) -> Reply {
+pub(crate) fn removal_reply(answer: Result<(), CallError>) -> Reply {
     let Err(error) = answer else { return Reply::Done };
     let Some(status) = error.status() else { return without_status(&error) };
     let body = serde_json::to_value(status).and_then(serde_json::from_value::<Status>);
@@ -208,7 +227,7 @@ fn removal_reply(answer: Result<(), CallError>) -> Reply {
 }
 
 /// A request that could not even be built fails for ever; everything else may have reached the server.
-fn without_status(error: &CallError) -> Reply {
+pub(crate) fn without_status(error: &CallError) -> Reply {
     match error {
         CallError::Client(kube::Error::BuildRequest(_) | kube::Error::HttpError(_)) => Reply::Denied(words(error)),
         _ => Reply::Unanswered(words(error)),

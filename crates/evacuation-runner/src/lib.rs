@@ -1,6 +1,7 @@
 //! The edge between the pure engine and the API server.
 //!
 //! * [`observe`] lists what a plan needs into a `ClusterSnapshot`.
+//! * [`virtual_machines`] looks for KubeVirt, and adds what it holds.
 //! * [`live_view::LiveView`] keeps such a snapshot current by watches.
 //! * [`lease::LeaseGuard`] is the right to write: without one there is no [`actions::ClusterActions`].
 //! * [`actions::ClusterActions`] performs one engine command as one API call.
@@ -8,9 +9,12 @@
 
 pub mod access;
 pub mod actions;
+mod guest_actions;
 pub mod interrupts;
+mod kubevirt_api;
 pub mod lease;
 pub mod live_view;
 pub mod observe;
 pub mod preflight;
 pub mod run;
+pub mod virtual_machines;

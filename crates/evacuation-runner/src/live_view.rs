@@ -10,6 +10,7 @@ use std::io;
 use cluster_model::budget::Budget;
 use cluster_model::endpoint_slice::EndpointSlice;
 use cluster_model::identity::{NodeName, ObjectKey, PodId, Uid};
+use cluster_model::kubevirt::{Host, Metadata, Migration, VirtualChange, VirtualMachine, VirtualMachineInstance};
 use cluster_model::node::Node;
 use cluster_model::owners::ReplicaSet;
 use cluster_model::pod::Pod;
@@ -20,13 +21,16 @@ use k8s_openapi::api::apps::v1 as apps;
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::discovery::v1 as discovery;
 use k8s_openapi::api::policy::v1 as policy;
+use kube::api::DynamicObject;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
 
 use crate::access::ApiAccess;
+use crate::kubevirt_api::Kind;
 use crate::observe::Observation;
+use crate::virtual_machines::{self, GUESTS_PODS};
 
 /// How many objects a page of a watch's first list holds: pages are decoded whole, and memory is dear.
 const PAGE: u32 = 100;
@@ -63,11 +67,22 @@ enum Key {
     ReplicaSet(Uid),
     Budget(ObjectKey),
     Slice(ObjectKey),
+    Instance(ObjectKey, Uid),
+    Machine(ObjectKey, Uid),
+    Migration(ObjectKey, Uid),
+    GuestsPod(PodId),
+    Host(NodeName),
 }
 
 impl Key {
     fn gone(self) -> Change {
+        let guests = |change| Change::Virtual(Box::new(change));
         match self {
+            Self::Instance(key, uid) => guests(VirtualChange::InstanceGone(key, uid)),
+            Self::Machine(key, uid) => guests(VirtualChange::MachineGone(key, uid)),
+            Self::Migration(key, uid) => guests(VirtualChange::MigrationGone(key, uid)),
+            Self::GuestsPod(id) => guests(VirtualChange::PodGone(id)),
+            Self::Host(name) => guests(VirtualChange::HostGone(name)),
             Self::Node(name) => Change::NodeGone(name),
             Self::Pod(id) => Change::PodGone(id),
             Self::ReplicaSet(uid) => Change::ReplicaSetGone(uid),
@@ -81,15 +96,19 @@ impl LiveView {
     /// Sets up the watches for a drain of `targets`: the nodes by name, their pods, and in each namespace with
     /// handovers its pods, ReplicaSets, budgets and EndpointSlices; in the others their budgets.
     pub fn new(access: &ApiAccess, targets: &[NodeName], observation: Observation) -> Self {
-        let Observation { cluster, handover_namespaces, eviction_namespaces, .. } = observation;
+        let Observation { cluster, handover_namespaces, eviction_namespaces, guest_namespaces, .. } = observation;
         let mut sources: Vec<BoxStream<'static, Told>> = Vec::new();
         let client = || access.client.clone();
         for target in targets {
-            let known = BTreeSet::from([Key::Node(target.clone())]);
+            let known = BTreeSet::from([Key::Node(target.clone()), Key::Host(target.clone())]);
             let named = watcher::Config::default().fields(&format!("metadata.name={target}"));
-            sources.push(source(Api::<core::Node>::all(client()), named, known, |node| {
+            let has_guests = guest_namespaces.is_some();
+            sources.push(source(Api::<core::Node>::all(client()), named, known, move |node| {
+                let host = has_guests.then(|| Host::from(node));
+                let host = host.map(|host| (Key::Host(host.name.clone()), virtual_change(VirtualChange::Host(host))));
                 let node = Node::from(node);
-                Some((Key::Node(node.name.clone()), Change::Node(Box::new(node))))
+                let node = (Key::Node(node.name.clone()), Change::Node(Box::new(node)));
+                std::iter::once(node).chain(host).collect()
             }));
             let elsewhere = handover_namespaces.clone();
             let known = cluster.pods_on(target).filter(|pod| !elsewhere.contains(&pod.id.namespace));
@@ -98,7 +117,8 @@ impl LiveView {
             sources.push(source(Api::<core::Pod>::all(client()), bound, known, move |pod| {
                 let pod = Pod::from(pod);
                 let is_other = elsewhere.contains(&pod.id.namespace);
-                (!is_other).then(|| (Key::Pod(pod.id.clone()), Change::Pod(Box::new(pod))))
+                let change = (!is_other).then(|| (Key::Pod(pod.id.clone()), Change::Pod(Box::new(pod))));
+                change.into_iter().collect()
             }));
         }
         for namespace in &handover_namespaces {
@@ -109,7 +129,7 @@ impl LiveView {
                 known,
                 |pod| {
                     let pod = Pod::from(pod);
-                    Some((Key::Pod(pod.id.clone()), Change::Pod(Box::new(pod))))
+                    vec![(Key::Pod(pod.id.clone()), Change::Pod(Box::new(pod)))]
                 },
             ));
             let sets = cluster.replica_sets().filter(|set| set.key.namespace == *namespace);
@@ -120,7 +140,7 @@ impl LiveView {
                 known,
                 |set| {
                     let set = ReplicaSet::from(set);
-                    Some((Key::ReplicaSet(set.uid.clone()), Change::ReplicaSet(Box::new(set))))
+                    vec![(Key::ReplicaSet(set.uid.clone()), Change::ReplicaSet(Box::new(set)))]
                 },
             ));
             let slices = cluster.slices().filter(|slice| slice.key.namespace == *namespace);
@@ -131,7 +151,7 @@ impl LiveView {
                 known,
                 |slice| {
                     let slice = EndpointSlice::from(slice);
-                    Some((Key::Slice(slice.key.clone()), Change::Slice(slice)))
+                    vec![(Key::Slice(slice.key.clone()), Change::Slice(slice))]
                 },
             ));
         }
@@ -148,9 +168,12 @@ impl LiveView {
                 known,
                 |budget| {
                     let budget = Budget::from(budget);
-                    Some((Key::Budget(budget.key.clone()), Change::Budget(budget)))
+                    vec![(Key::Budget(budget.key.clone()), Change::Budget(budget))]
                 },
             ));
+        }
+        if let Some(namespaces) = guest_namespaces {
+            sources.extend(guest_sources(access, &namespaces, &cluster));
         }
         let waiting_for_first_list = sources.len();
         Self { cluster, sources: futures::stream::select_all(sources), waiting_for_first_list }
@@ -198,6 +221,65 @@ impl LiveView {
     }
 }
 
+fn virtual_change(change: VirtualChange) -> Change {
+    Change::Virtual(Box::new(change))
+}
+
+/// The watches of virtual machines: all guests, migrations and guests' pods of the cluster, and the virtual machines of
+/// these namespaces.
+fn guest_sources(
+    access: &ApiAccess,
+    namespaces: &BTreeSet<String>,
+    cluster: &ClusterSnapshot,
+) -> Vec<BoxStream<'static, Told>> {
+    let virtualization = cluster.virtualization();
+    let key = |metadata: &Metadata| (metadata.key.clone(), metadata.uid.clone());
+    let known = virtualization.instances().map(|one| key(&one.metadata)).map(|(key, uid)| Key::Instance(key, uid));
+    let instances = dynamic_source(Kind::Instance.all(access), Kind::Instance, known.collect(), |object| {
+        let instance = VirtualMachineInstance::from(object);
+        let key = Key::Instance(instance.metadata.key.clone(), instance.metadata.uid.clone());
+        (key, VirtualChange::Instance(Box::new(instance)))
+    });
+    let known = virtualization.migrations().map(|one| key(&one.metadata)).map(|(key, uid)| Key::Migration(key, uid));
+    let migrations = dynamic_source(Kind::Migration.all(access), Kind::Migration, known.collect(), |object| {
+        let migration = Migration::from(object);
+        let key = Key::Migration(migration.metadata.key.clone(), migration.metadata.uid.clone());
+        (key, VirtualChange::Migration(Box::new(migration)))
+    });
+    let known = virtualization.launchers().map(|launcher| Key::GuestsPod(launcher.pod.id.clone())).collect();
+    let labelled = watcher::Config::default().labels(GUESTS_PODS);
+    let pods = source(Api::<core::Pod>::all(access.client.clone()), labelled, known, |pod| {
+        let id = Pod::from(pod).id;
+        let change = virtual_machines::pod_change(pod);
+        change.map(|change| (Key::GuestsPod(id), virtual_change(change))).into_iter().collect()
+    });
+    let mut sources = vec![instances, migrations, pods];
+    for namespace in namespaces {
+        let here = virtualization.machines().filter(|machine| machine.metadata.key.namespace == *namespace);
+        let known = here.map(|one| key(&one.metadata)).map(|(key, uid)| Key::Machine(key, uid));
+        sources.push(dynamic_source(Kind::Machine.api(access, namespace), Kind::Machine, known.collect(), |object| {
+            let machine = VirtualMachine::from(object);
+            let key = Key::Machine(machine.metadata.key.clone(), machine.metadata.uid.clone());
+            (key, VirtualChange::Machine(Box::new(machine)))
+        }));
+    }
+    sources
+}
+
+/// A watch of one of KubeVirt's kinds.
+fn dynamic_source(
+    api: Api<DynamicObject>,
+    kind: Kind,
+    known: BTreeSet<Key>,
+    read: impl Fn(&serde_json::Value) -> (Key, VirtualChange) + Send + 'static,
+) -> BoxStream<'static, Told> {
+    let read = move |object: &DynamicObject| {
+        let (key, change) = read(&virtual_machines::json_of(object));
+        vec![(key, virtual_change(change))]
+    };
+    named_source(api, kind.resource().plural, watcher::Config::default(), known, read)
+}
+
 /// What a source remembers between events.
 struct Memory {
     known: BTreeSet<Key>,
@@ -210,13 +292,27 @@ fn source<K>(
     api: Api<K>,
     config: watcher::Config,
     known: BTreeSet<Key>,
-    read: impl Fn(&K) -> Option<(Key, Change)> + Send + 'static,
+    read: impl Fn(&K) -> Vec<(Key, Change)> + Send + 'static,
 ) -> BoxStream<'static, Told>
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
 {
+    named_source(api, K::plural(&()).into_owned(), config, known, read)
+}
+
+/// The same for a kind whose name is only known at run time. One object may be several things to the snapshot.
+fn named_source<K>(
+    api: Api<K>,
+    resource: String,
+    config: watcher::Config,
+    known: BTreeSet<Key>,
+    read: impl Fn(&K) -> Vec<(Key, Change)> + Send + 'static,
+) -> BoxStream<'static, Told>
+where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+    K::DynamicType: Clone,
+{
     let mut memory = Memory { known, listed: BTreeSet::new(), has_synced: false };
-    let resource = K::plural(&()).into_owned();
     watcher(api, config.page_size(PAGE))
         .default_backoff()
         .map(move |event| match event {
@@ -242,17 +338,17 @@ fn is_silence(error: &watcher::Error) -> bool {
 }
 
 impl Memory {
-    fn take_in<K>(&mut self, event: Event<K>, read: impl Fn(&K) -> Option<(Key, Change)>) -> Told {
+    fn take_in<K>(&mut self, event: Event<K>, read: impl Fn(&K) -> Vec<(Key, Change)>) -> Told {
         match event {
             Event::Init => {
                 self.listed.clear();
                 Told::Changes(Vec::new())
             }
             Event::InitApply(object) => {
-                let Some((key, change)) = read(&object) else { return Told::Changes(Vec::new()) };
-                self.listed.insert(key.clone());
-                self.known.insert(key);
-                Told::Changes(vec![change])
+                let (keys, changes): (Vec<_>, Vec<_>) = read(&object).into_iter().unzip();
+                self.listed.extend(keys.iter().cloned());
+                self.known.extend(keys);
+                Told::Changes(changes)
             }
             Event::InitDone => {
                 let gone: Vec<_> = self.known.difference(&self.listed).cloned().collect();
@@ -265,14 +361,14 @@ impl Memory {
                 }
             }
             Event::Apply(object) => {
-                let Some((key, change)) = read(&object) else { return Told::Changes(Vec::new()) };
-                self.known.insert(key);
-                Told::Changes(vec![change])
+                let (keys, changes): (Vec<_>, Vec<_>) = read(&object).into_iter().unzip();
+                self.known.extend(keys);
+                Told::Changes(changes)
             }
             Event::Delete(object) => {
-                let Some((key, _)) = read(&object) else { return Told::Changes(Vec::new()) };
-                self.known.remove(&key);
-                Told::Changes(vec![key.gone()])
+                let keys: Vec<_> = read(&object).into_iter().map(|(key, _)| key).collect();
+                self.known.retain(|known| !keys.contains(known));
+                Told::Changes(keys.into_iter().map(Key::gone).collect())
             }
         }
     }

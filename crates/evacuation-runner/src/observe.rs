@@ -56,6 +56,8 @@ pub struct Observation {
     pub eviction_namespaces: BTreeSet<String>,
     /// The pods on the nodes that `--pod-selector` lets through; `None`: all.
     pub selected: Option<BTreeSet<Uid>>,
+    /// Where the virtual machines on the nodes live; `None`: nobody looked for any.
+    pub guest_namespaces: Option<BTreeSet<String>>,
 }
 
 /// Lists all nodes of the cluster.
@@ -140,7 +142,7 @@ pub async fn for_drain(
         .try_collect()
         .await?;
     changes.into_iter().flatten().for_each(|change| cluster.apply(change));
-    Ok(Observation { cluster, handover_namespaces, eviction_namespaces, selected })
+    Ok(Observation { cluster, handover_namespaces, eviction_namespaces, selected, guest_namespaces: None })
 }
 
 /// What a namespace has to be looked at for.
@@ -263,7 +265,7 @@ where
     Ok(changes)
 }
 
-async fn each_page<K>(
+pub(crate) async fn each_page<K>(
     access: &ApiAccess,
     api: &Api<K>,
     namespace: Option<&str>,

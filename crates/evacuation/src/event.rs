@@ -2,8 +2,12 @@
 
 use cluster_model::eviction_reply::EvictionReply;
 use cluster_model::identity::{NodeName, ObjectKey, PodId};
+use cluster_model::kubevirt::{Means, MigrationPhase, Remnant};
+use jiff::Timestamp;
 use serde::Serialize;
 use std::fmt;
+
+use crate::engine::GuestEnd;
 
 /// One event of a run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -124,6 +128,109 @@ pub enum Event {
         /// What was heard.
         message: String,
     },
+    /// The server will not do what was asked for.
+    RequestFailed {
+        /// On which object.
+        object: String,
+        /// What it said.
+        message: String,
+    },
+    /// A virtual machine that the plan did not have was found on the node.
+    VmAppeared {
+        /// The instance.
+        vm: ObjectKey,
+        /// The node.
+        node: NodeName,
+    },
+    /// What is done about a virtual machine was asked for.
+    VmRequested {
+        /// The instance.
+        vm: ObjectKey,
+        /// By which means.
+        means: Means,
+    },
+    /// KubeVirt marked it, or had done so before: its evacuation is under way.
+    VmEvacuating {
+        /// The instance.
+        vm: ObjectKey,
+    },
+    /// A migration of it came into another phase.
+    VmMigrating {
+        /// The instance.
+        vm: ObjectKey,
+        /// The migration's name.
+        migration: String,
+        /// Its phase.
+        phase: MigrationPhase,
+        /// Where it goes to, once that is decided.
+        target: Option<NodeName>,
+    },
+    /// A migration of it failed; it runs on where it was.
+    VmMigrationFailed {
+        /// The instance.
+        vm: ObjectKey,
+        /// The migration's name.
+        migration: String,
+        /// How many have failed in this run.
+        failures: u32,
+        /// Why, as far as KubeVirt says.
+        reason: Option<String>,
+    },
+    /// Its eviction was granted although it could migrate: its guest is being shut down, as its strategy says.
+    VmShutDown {
+        /// The instance.
+        vm: ObjectKey,
+    },
+    /// Its evacuation was called off: the mark is off.
+    VmCancelled {
+        /// The instance.
+        vm: ObjectKey,
+    },
+    /// A migration was deleted, and so aborted.
+    VmMigrationDeleted {
+        /// The instance.
+        vm: ObjectKey,
+        /// The migration's name.
+        migration: String,
+    },
+    /// A virtual machine's run strategy was given back.
+    VmRestored {
+        /// The VirtualMachine.
+        machine: ObjectKey,
+    },
+    /// How it ended for a virtual machine.
+    VmEnded {
+        /// The instance.
+        vm: ObjectKey,
+        /// How.
+        end: GuestEnd,
+    },
+    /// What a virtual machine waits for, said once for each change.
+    VmWaiting {
+        /// The instance.
+        vm: ObjectKey,
+        /// For what.
+        wait: GuestWait,
+    },
+    /// KubeVirt's drain taint was taken off a node.
+    TaintRemoved {
+        /// The node.
+        node: NodeName,
+        /// Its key.
+        key: String,
+    },
+    /// Everything was done, and something of a virtual machine's is still on the node.
+    NodeHolds {
+        /// The node.
+        node: NodeName,
+        /// What.
+        remnants: Vec<Remnant>,
+    },
+    /// No virtual machine is left on the node, by everything that could name it.
+    NodeHoldsNoVm {
+        /// The node.
+        node: NodeName,
+    },
     /// The run was told to end in good order.
     Stopping {
         /// Why.
@@ -209,6 +316,112 @@ impl fmt::Display for Wait {
             }
             Self::Termination { grace_seconds } => write!(f, "it to terminate (grace period {grace_seconds} s)"),
             Self::Shrink => f.write_str("its ReplicaSet to delete the surplus pod"),
+        }
+    }
+}
+
+/// What a virtual machine waits for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "for", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum GuestWait {
+    /// KubeVirt to make a migration.
+    Migration,
+    /// A migration slot of its node, or of the cluster.
+    Slot {
+        /// The node; `None`: the cluster's slots.
+        node: Option<NodeName>,
+        /// 1: it gets the next one that becomes free.
+        position: usize,
+        /// How many there are.
+        limit: usize,
+        /// The migrations that hold them.
+        holders: Vec<ObjectKey>,
+    },
+    /// KubeVirt, or this run, to try again.
+    Backoff {
+        /// How many attempts failed.
+        failures: u32,
+        /// Not before this moment.
+        until: Timestamp,
+    },
+    /// Something else that holds the migration, in KubeVirt's words.
+    Blocked {
+        /// By what.
+        by: String,
+    },
+    /// The target pod to get a node and to start.
+    Target {
+        /// Why it has not yet, in the scheduler's or kubelet's words.
+        reason: Option<String>,
+    },
+    /// The guest's memory to be copied.
+    Copying {
+        /// To which node.
+        target: Option<NodeName>,
+    },
+    /// KubeVirt to see that the migration is over.
+    Settling,
+    /// Whoever manages it, since its strategy is External.
+    Manager,
+    /// A budget to allow its shutdown.
+    Budget {
+        /// The budget.
+        budget: ObjectKey,
+        /// Its healthy pods.
+        healthy: i32,
+        /// How many it needs.
+        needed: i32,
+    },
+    /// The guest to shut down.
+    Shutdown {
+        /// How long it may take, in seconds.
+        grace_seconds: u64,
+    },
+    /// The guest to come back elsewhere.
+    Return,
+    /// Its replica set to bring another one up.
+    Replacement,
+    /// Its pod on the node to end.
+    Launcher {
+        /// The pod's name.
+        pod: String,
+    },
+    /// A migration that was deleted to end.
+    Abort,
+    /// A guest that is arriving: it has to be there before it can leave.
+    Arrival,
+}
+
+impl fmt::Display for GuestWait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Migration => f.write_str("KubeVirt to begin its migration"),
+            Self::Slot { node, position, limit, holders } => {
+                let whose = node.as_ref().map_or_else(|| "of the cluster".to_owned(), |node| format!("of node {node}"));
+                let names: Vec<_> = holders.iter().map(ToString::to_string).collect();
+                write!(f, "one of the {limit} migration slots {whose}, number {position} in line")?;
+                if names.is_empty() { Ok(()) } else { write!(f, " (held by {})", names.join(", ")) }
+            }
+            Self::Backoff { failures, until } => {
+                let s = if *failures == 1 { "" } else { "s" };
+                write!(f, "the next attempt after {failures} failure{s}, not before {until:.0}")
+            }
+            Self::Blocked { by } => f.write_str(by),
+            Self::Target { reason: None } => f.write_str("its target pod to start"),
+            Self::Target { reason: Some(reason) } => write!(f, "its target pod to start: {reason}"),
+            Self::Copying { target: None } => f.write_str("its memory to be copied"),
+            Self::Copying { target: Some(node) } => write!(f, "its memory to be copied to node {node}"),
+            Self::Settling => f.write_str("KubeVirt to finish its migration"),
+            Self::Manager => f.write_str("whoever manages it to move it (evictionStrategy External)"),
+            Self::Budget { budget, healthy, needed } => {
+                write!(f, "PodDisruptionBudget {budget} (needs {needed} healthy pods, has {healthy})")
+            }
+            Self::Shutdown { grace_seconds } => write!(f, "its guest to shut down (up to {grace_seconds} s)"),
+            Self::Return => f.write_str("it to run again elsewhere"),
+            Self::Replacement => f.write_str("its replica set to bring another one up"),
+            Self::Launcher { pod } => write!(f, "pod {pod} to end"),
+            Self::Abort => f.write_str("its migration to be aborted"),
+            Self::Arrival => f.write_str("its migration to this node to end"),
         }
     }
 }

@@ -6,10 +6,12 @@
 //! * [`request::DrainRequest`] is what was asked for, resolved.
 //! * [`plan::build`] makes a [`plan::DrainPlan`] of a snapshot; a dry run prints it, a run executes that very value.
 //! * [`surge::detach`] holds the rules under which a pod can be handed over.
+//! * [`guests`] says what the plan holds of virtual machines.
 //! * [`engine::Engine`] turns inputs into commands and events.
 
 pub mod engine;
 pub mod event;
+pub mod guests;
 pub mod plan;
 pub mod request;
 pub mod surge;

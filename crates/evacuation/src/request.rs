@@ -5,6 +5,8 @@ use std::time::Duration;
 use cluster_model::disposition::DrainPolicy;
 use serde::{Deserialize, Serialize};
 
+use crate::guests::{GuestRequest, Moves};
+
 /// A drain, as requested.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DrainRequest {
@@ -24,6 +26,10 @@ pub struct DrainRequest {
     pub replacement_timeout: Duration,
     /// `--timeout`, for each node; `None`: for ever.
     pub node_timeout: Option<Duration>,
+    /// What is moved.
+    pub moves: Moves,
+    /// What was asked for about virtual machines.
+    pub guests: GuestRequest,
 }
 
 /// How pods are to leave.
@@ -88,6 +94,8 @@ impl Default for DrainRequest {
             settle: Duration::from_secs(2),
             replacement_timeout: Duration::from_secs(600),
             node_timeout: None,
+            moves: Moves::default(),
+            guests: GuestRequest::default(),
         }
     }
 }

@@ -5,7 +5,7 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use super::POOL_GROUP;
-use super::object::{Metadata, amount, flag, moment, text};
+use super::object::{Metadata, amount, flag, list, moment, text};
 
 /// One virtual machine.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,6 +20,10 @@ pub struct VirtualMachine {
     pub start_failure: Option<StartFailure>,
     /// The VirtualMachinePool that made it.
     pub pool: Option<String>,
+    /// Whether it says what is to run by the older `spec.running`.
+    pub says_running: bool,
+    /// Whether a start or stop was asked for and not yet done (`status.stateChangeRequests`).
+    pub is_changing: bool,
 }
 
 /// `spec.runStrategy`.
@@ -63,6 +67,8 @@ impl From<&Value> for VirtualMachine {
                 retry_after: moment(failure, "/retryAfterTimestamp"),
             }),
             pool: pool.map(|pool| pool.name.clone()),
+            says_running: object.pointer("/spec/running").is_some_and(Value::is_boolean),
+            is_changing: list(object, "/status/stateChangeRequests").next().is_some(),
             metadata,
         }
     }

@@ -4,10 +4,10 @@ use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use super::EVACUATION_MIGRATION;
 use super::condition::Condition;
 use super::migration_state::MigrationState;
 use super::object::{Metadata, list, moment, text};
+use super::{EVACUATION_MIGRATION, OWN_MIGRATION};
 use crate::identity::{NodeName, ObjectKey, Uid};
 
 /// One migration.
@@ -23,6 +23,8 @@ pub struct Migration {
     pub priority: Priority,
     /// Annotation `kubevirt.io/evacuationMigration`: the node that is being evacuated. Only KubeVirt writes it.
     pub evacuates: Option<NodeName>,
+    /// Annotation `handover/evacuates`: a run of this program made it, to empty this node.
+    pub handed_over_from: Option<NodeName>,
     /// `status.migrationState`: the source pod at first, everything once it is over.
     pub state: Option<MigrationState>,
     /// When it became Failed.
@@ -82,13 +84,14 @@ const BLOCKERS: &[(&str, &str)] = &[
 impl From<&Value> for Migration {
     fn from(object: &Value) -> Self {
         let annotations = object.pointer("/metadata/annotations");
-        let evacuates = annotations.and_then(|all| all.get(EVACUATION_MIGRATION)).and_then(Value::as_str);
+        let node = |key: &str| annotations.and_then(|all| all.get(key)).and_then(Value::as_str).map(NodeName::from);
         Self {
             metadata: Metadata::from(object),
             instance: text(object, "/spec/vmiName").unwrap_or_default(),
             phase: MigrationPhase::from(text(object, "/status/phase").as_deref()),
             priority: Priority::from(text(object, "/spec/priority").as_deref()),
-            evacuates: evacuates.map(NodeName::from),
+            evacuates: node(EVACUATION_MIGRATION),
+            handed_over_from: node(OWN_MIGRATION),
             state: MigrationState::of(object),
             failed_at: list(object, "/status/phaseTransitionTimestamps")
                 .find(|one| text(one, "/phase").as_deref() == Some("Failed"))
@@ -172,6 +175,16 @@ impl Migration {
     /// Whether it is one of an evacuation.
     pub fn is_evacuation(&self) -> bool {
         self.evacuates.is_some()
+    }
+
+    /// Whether it was made to empty this node: by an evacuation of KubeVirt's, or by a run of this program.
+    pub fn empties(&self, node: &NodeName) -> bool {
+        self.evacuates.as_ref() == Some(node) || self.handed_over_from.as_ref() == Some(node)
+    }
+
+    /// Whether the guest's memory is, or may be, on its way: before that, deleting the migration costs nothing.
+    pub fn is_copying(&self) -> bool {
+        matches!(self.phase, MigrationPhase::Running | MigrationPhase::Other(_))
     }
 
     /// Why it failed. A migration has no message of its own: the state of the guest's move is all there is, and what

@@ -75,3 +75,5 @@ pub const TARGET_NODE_LABEL: &str = "kubevirt.io/migrationTargetNodeName";
 pub const VMI_NAME_LABEL: &str = "kubevirt.io/vmi-name";
 /// The annotation on a migration that an evacuation made; its value is the node.
 pub const EVACUATION_MIGRATION: &str = "kubevirt.io/evacuationMigration";
+/// The annotation on a migration that a run of this program made; its value is the node that the run empties.
+pub const OWN_MIGRATION: &str = "handover/evacuates";

@@ -99,6 +99,26 @@ impl Virtualization {
         }
     }
 
+    /// Whether anybody looked: without that, "no virtual machine" means nothing.
+    pub fn is_known(&self) -> bool {
+        self.kubevirt.is_some() || self.features.is_some()
+    }
+
+    /// All virtual machines.
+    pub fn machines(&self) -> impl Iterator<Item = &VirtualMachine> {
+        self.machines.values()
+    }
+
+    /// The virtual machine of this name.
+    pub fn machine(&self, key: &ObjectKey) -> Option<&VirtualMachine> {
+        self.machines.get(key)
+    }
+
+    /// The launcher pod of this uid.
+    pub fn launcher(&self, pod: &PodId) -> Option<&LauncherPod> {
+        self.launchers.get(pod)
+    }
+
     /// How KubeVirt is set up; `None` where it may not be read.
     pub fn kubevirt(&self) -> Option<&KubeVirt> {
         self.kubevirt.as_ref()

@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cluster_model::eviction_reply::EvictionReply;
-use cluster_model::identity::PodId;
-use evacuation::event::{Event, Stop, Wait};
+use cluster_model::identity::{NodeName, ObjectKey, PodId};
+use cluster_model::kubevirt::Means;
+use evacuation::engine::GuestEnd;
+use evacuation::event::{Event, GuestWait, Stop, Wait};
 use evacuation::request::Removal;
 use jiff::{SignedDuration, Timestamp};
 use kubectl_common::report::Output;
@@ -27,18 +29,19 @@ pub(crate) struct Narrator<'a> {
     voice: Voice,
     removal: Removal,
     waits: BTreeMap<PodId, Waiting>,
+    vm_waits: BTreeMap<ObjectKey, Waiting<GuestWait>>,
     asked: BTreeSet<PodId>,
 }
 
-struct Waiting {
-    wait: Wait,
+struct Waiting<W = Wait> {
+    wait: W,
     since: Timestamp,
     told: bool,
 }
 
 impl<'a> Narrator<'a> {
     pub(crate) fn new(output: &'a Output, voice: Voice, removal: Removal) -> Self {
-        Self { output, voice, removal, waits: BTreeMap::new(), asked: BTreeSet::new() }
+        Self { output, voice, removal, waits: BTreeMap::new(), vm_waits: BTreeMap::new(), asked: BTreeSet::new() }
     }
 
     /// Tells one event.
@@ -101,7 +104,22 @@ impl<'a> Narrator<'a> {
             Event::RequestRetried { object, message } => {
                 self.note(&format!("{object}: no usable answer, asking again ({message})"));
             }
+            Event::RequestFailed { object, message } => self.output.warning(&format!("{object}: {message}")),
             Event::Stopping { why } => self.note(stop_words(why)),
+            Event::VmAppeared { .. }
+            | Event::VmRequested { .. }
+            | Event::VmEvacuating { .. }
+            | Event::VmMigrating { .. }
+            | Event::VmMigrationFailed { .. }
+            | Event::VmShutDown { .. }
+            | Event::VmCancelled { .. }
+            | Event::VmMigrationDeleted { .. }
+            | Event::VmRestored { .. }
+            | Event::VmEnded { .. }
+            | Event::VmWaiting { .. }
+            | Event::TaintRemoved { .. }
+            | Event::NodeHolds { .. }
+            | Event::NodeHoldsNoVm { .. } => self.tell_vm(event, now),
         }
     }
 
@@ -113,13 +131,103 @@ impl<'a> Narrator<'a> {
                 longest = Some((pod, waiting));
             }
         }
-        let waiting = longest.map(|(pod, waiting)| format!("; {pod} waits for {}", waiting.wait)).unwrap_or_default();
-        self.output.status(&format!("{done}/{all} pods done{waiting}"));
+        let waiting = longest.map(|(pod, waiting)| format!("; {pod} waits for {}", waiting.wait));
+        let waiting = waiting.or_else(|| {
+            let longest = self.vm_waits.iter().min_by_key(|(_, waiting)| waiting.since);
+            longest.map(|(vm, waiting)| format!("; virtual machine {vm} waits for {}", waiting.wait))
+        });
+        self.output.status(&format!("{done}/{all} done{}", waiting.unwrap_or_default()));
         for (pod, waiting) in &mut self.waits {
             if !waiting.told && now.duration_since(waiting.since) >= WORTH_TELLING {
                 waiting.told = true;
                 self.output.note(&format!("pod {pod} waits for {}", waiting.wait));
             }
+        }
+        for (vm, waiting) in &mut self.vm_waits {
+            if !waiting.told && now.duration_since(waiting.since) >= WORTH_TELLING {
+                waiting.told = true;
+                self.output.note(&format!("virtual machine {vm} waits for {}", waiting.wait));
+            }
+        }
+    }
+
+    /// Tells one event about a virtual machine, or about all of a node's.
+    fn tell_vm(&mut self, event: &Event, now: Timestamp) {
+        match event {
+            Event::VmAppeared { vm, node } => {
+                self.note(&format!("virtual machine {vm} was found on node {node} after the plan was made"));
+            }
+            Event::VmRequested { vm, means } => self.result(&requested(vm, *means)),
+            Event::VmMigrating { vm, migration, phase, target: Some(node) } => {
+                self.note(&format!("virtual machine {vm}: migration {migration} to node {node} is {}", phase.as_str()));
+            }
+            Event::VmMigrating { .. } | Event::VmEvacuating { .. } => {}
+            Event::VmMigrationFailed { vm, migration, failures, reason } => {
+                let reason = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+                let nth = match failures {
+                    1 => "the first".to_owned(),
+                    _ => format!("number {failures}"),
+                };
+                self.output
+                    .warning(&format!("virtual machine {vm}: migration {migration} failed, {nth} in this run{reason}"));
+            }
+            Event::VmShutDown { vm } => self.output.warning(&format!(
+                "virtual machine {vm} is being shut down: it could not migrate any more when KubeVirt looked, and its \
+                 strategy says to shut it down then"
+            )),
+            Event::VmCancelled { vm } => self.note(&format!("virtual machine {vm}: its evacuation is called off")),
+            Event::VmMigrationDeleted { vm, migration } => {
+                self.note(&format!("virtual machine {vm}: migration {migration} is aborted"));
+            }
+            Event::VmRestored { machine } => {
+                self.result(&format!("virtualmachine.kubevirt.io/{} given its run strategy back", machine.name));
+            }
+            Event::VmWaiting { vm, wait } => {
+                self.vm_waits.insert(vm.clone(), Waiting { wait: wait.clone(), since: now, told: false });
+            }
+            Event::VmEnded { vm, end } => {
+                self.vm_waits.remove(vm);
+                self.tell_vm_end(vm, end);
+            }
+            Event::TaintRemoved { node, key } => self.result(&format!("node/{node} untainted: {key}")),
+            Event::NodeHolds { node, remnants } => {
+                let left: Vec<_> = remnants.iter().map(ToString::to_string).collect();
+                self.output.warning(&format!("node {node} still holds virtual machines: {}", left.join("; ")));
+            }
+            Event::NodeHoldsNoVm { node } => {
+                self.note(&format!("node {node}: no virtual machine is left"));
+            }
+            _ => {}
+        }
+    }
+
+    fn tell_vm_end(&self, vm: &ObjectKey, end: &GuestEnd) {
+        let name = format!("virtualmachineinstance.kubevirt.io/{}", vm.name);
+        let node = |node: &Option<NodeName>| node.as_ref().map(|node| format!(" on node {node}")).unwrap_or_default();
+        match end {
+            GuestEnd::Migrated { to: Some(to) } => self.result(&format!("{name} migrated to node {to}")),
+            GuestEnd::Migrated { to: None } => self.result(&format!("{name} migrated")),
+            GuestEnd::Restarted { on } => self.result(&format!("{name} restarted{}", node(on))),
+            GuestEnd::Replaced { by: Some(by) } => self.result(&format!("{name} replaced by {}", by.name)),
+            GuestEnd::Replaced { by: None } => {
+                self.result(&format!("{name} shut down"));
+                self.output.warning(&format!("virtual machine {vm}: no replacement of it was seen to run yet"));
+            }
+            GuestEnd::Stopped => self.result(&format!("{name} stopped")),
+            GuestEnd::Lost => self.result(&format!("{name} shut down for good")),
+            GuestEnd::EndedMeanwhile => {
+                self.note(&format!("virtual machine {vm} is off the node: its guest ended by itself or by somebody else"));
+            }
+            GuestEnd::Left => self.note(&format!("virtual machine {vm} stays")),
+            GuestEnd::NotStarted => {}
+            GuestEnd::UnderWay => {
+                self.note(&format!("virtual machine {vm} is being shut down, which goes on without this run"));
+            }
+            GuestEnd::StillCopying { migration } => self.note(&format!(
+                "virtual machine {vm}: migration {migration} is copying and goes on; whether it ends well or not, no other follows"
+            )),
+            GuestEnd::CalledOff => self.note(&format!("virtual machine {vm} runs on where it was")),
+            GuestEnd::GivenUp { reason } => self.output.warning(&format!("virtual machine {vm}: {reason}")),
         }
     }
 
@@ -132,6 +240,17 @@ impl<'a> Narrator<'a> {
 
     fn note(&self, line: &str) {
         self.output.note(line);
+    }
+}
+
+fn requested(vm: &ObjectKey, means: Means) -> String {
+    match means {
+        Means::Evacuate | Means::CreateMigration => format!("migrating virtual machine {vm}"),
+        Means::Follow => format!("following the migration of virtual machine {vm}"),
+        Means::Mark => format!("marking virtual machine {vm} for whoever manages it"),
+        Means::RestartMachine => format!("restarting virtual machine {vm}"),
+        Means::Evict | Means::StopMachine | Means::DeleteInstance => format!("shutting down virtual machine {vm}"),
+        Means::None => format!("waiting for virtual machine {vm}, which is shutting down"),
     }
 }
 

@@ -3,6 +3,8 @@
 use cluster_model::identity::{NodeName, PodId, Uid};
 use cluster_model::marks::{DetachRecord, NodeRun};
 
+use super::guest_command::GuestCommand;
+
 /// One call to the API server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
@@ -75,4 +77,6 @@ pub enum Command {
         /// Seconds; `None`: the pod's own.
         grace_seconds: Option<u32>,
     },
+    /// Something about a virtual machine.
+    Guest(GuestCommand),
 }

@@ -77,7 +77,7 @@ impl Engine {
                 step.state = again;
                 Self::refused(step, reply, cluster, now, turn);
             }
-            Reply::Conflict | Reply::Seen(_) => {
+            Reply::Conflict | Reply::Launcher(_) | Reply::Seen(_) => {
                 step.state = again;
                 step.not_before = now.elapsed + SHORT_RETRY;
             }

@@ -135,7 +135,7 @@ impl Engine {
                 step.state = State::Detached;
             }
             // The view shows the newer version soon, and with it whether this very patch was done after all.
-            Reply::Conflict | Reply::Evicted(_) | Reply::Seen(_) => {
+            Reply::Conflict | Reply::Evicted(_) | Reply::Launcher(_) | Reply::Seen(_) => {
                 if step.unanswered > 1 {
                     Self::tell_of_retry(step, reply, turn);
                 }
@@ -181,7 +181,7 @@ impl Engine {
                 step.state = State::Unsure;
                 Self::retry(step, reply, now, turn);
             }
-            Reply::Done | Reply::Conflict | Reply::Evicted(_) => step.state = State::Unsure,
+            Reply::Done | Reply::Conflict | Reply::Evicted(_) | Reply::Launcher(_) => step.state = State::Unsure,
         }
     }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use cluster_model::eviction_reply::EvictionReply;
+use cluster_model::kubevirt::VirtualMachineReply;
 use cluster_model::pod::Pod;
 use jiff::Timestamp;
 
@@ -41,6 +42,8 @@ pub enum Reply {
     Seen(Box<Pod>),
     /// The server refused the eviction, or the deletion, in this way.
     Evicted(EvictionReply),
+    /// The server refused the eviction of a launcher pod in this way.
+    Launcher(VirtualMachineReply),
     /// The object has changed since the view saw it.
     Conflict,
     /// The object is not there, or is another one by that name.
@@ -57,7 +60,9 @@ impl Reply {
         match self {
             Self::Unanswered(message) | Self::Denied(message) => message,
             Self::Conflict => "another write came in between".to_owned(),
-            Self::Done | Self::Seen(_) | Self::Evicted(_) | Self::Gone => "unexpected answer".to_owned(),
+            Self::Done | Self::Seen(_) | Self::Evicted(_) | Self::Launcher(_) | Self::Gone => {
+                "unexpected answer".to_owned()
+            }
         }
     }
 }

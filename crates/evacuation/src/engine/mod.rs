@@ -10,29 +10,42 @@
 //! 2. a pod leaves its ReplicaSet only by a patch that carries how to undo it;
 //! 3. no more pods of a workload are surged at a time than allowed, over all nodes and runs;
 //! 4. after the lease is lost there is no command at all;
-//! 5. after an interrupt nothing new begins.
+//! 5. after an interrupt nothing new begins;
+//! 6. no pod of a node is touched while a virtual machine that is to leave is there;
+//! 7. a virtual machine is never ended without the consent that its decision names, its eviction is asked for again only
+//!    while nothing came of the last, and no evacuation of this run goes on after it.
 
 mod command;
 mod eviction;
 mod facts;
 mod gate;
+mod guest_cancel;
+mod guest_command;
+mod guest_follow;
+mod guest_reply;
+mod guest_step;
+mod guests;
 mod handover;
 mod input;
 mod node;
 mod pods;
 mod readiness;
 mod reattachment;
+mod restore;
 mod step;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use cluster_model::identity::{NodeName, PodId};
+use cluster_model::identity::{NodeName, ObjectKey, PodId};
+use cluster_model::kubevirt;
 use cluster_model::selector::Selector;
 use cluster_model::snapshot::ClusterSnapshot;
 use serde::Serialize;
 
 pub use command::Command;
+pub use guest_command::GuestCommand;
+pub use guest_step::{GuestEnd, GuestId};
 pub use input::{CommandId, Input, Moment, Reply};
 pub use step::StepEnd;
 
@@ -40,8 +53,10 @@ use crate::event::{Event, Stop};
 use crate::plan::{Action, DrainPlan};
 use crate::request::DrainRequest;
 use crate::surge::detach::Circumstances;
+use guest_step::GuestStep;
 use node::NodeStep;
 use readiness::Readiness;
+use restore::Restore;
 use step::{State, Step};
 
 /// How many requests may be unanswered at a time.
@@ -117,6 +132,12 @@ pub struct Engine {
     pod_selector: Option<Selector>,
     /// Pods on the nodes that are none of the run's business.
     left: std::collections::BTreeSet<PodId>,
+    /// The virtual machines that are to leave.
+    guests: BTreeMap<GuestId, GuestStep>,
+    /// Those that stay, by the person's own word.
+    left_guests: std::collections::BTreeSet<GuestId>,
+    /// The virtual machines whose run strategy an undo gives back.
+    restores: BTreeMap<ObjectKey, Restore>,
     goal: Goal,
     posture: Posture,
     pending: BTreeMap<CommandId, Target>,
@@ -130,6 +151,9 @@ pub struct Engine {
 enum Target {
     Pod(PodId),
     Node(NodeName),
+    Guest(GuestId),
+    Machine(ObjectKey),
+    Taint(NodeName),
 }
 
 impl Engine {
@@ -137,6 +161,15 @@ impl Engine {
     pub fn drain(plan: &DrainPlan, request: DrainRequest, circumstances: Circumstances, identity: RunIdentity) -> Self {
         let nodes = plan.nodes.iter().map(|node| NodeStep::new(node.name.clone())).collect();
         let mut engine = Self::new(nodes, request, circumstances, identity, Goal::Drain);
+        for vm in &plan.vms {
+            let Some(node) = &vm.node else { continue };
+            let id = GuestId { vm: ObjectKey::new(&vm.namespace, &vm.name), uid: vm.uid.clone() };
+            if vm.action == kubevirt::Action::Refuse || crate::guests::stays(vm) {
+                engine.left_guests.insert(id);
+            } else {
+                engine.guests.insert(id.clone(), GuestStep::new(id, node.clone(), vm, None));
+            }
+        }
         for (node, pod) in plan.pods() {
             match pod.action {
                 Action::Handover | Action::Evict | Action::Wait => {
@@ -185,6 +218,9 @@ impl Engine {
             nodes,
             steps: BTreeMap::new(),
             left: std::collections::BTreeSet::new(),
+            guests: BTreeMap::new(),
+            left_guests: std::collections::BTreeSet::new(),
+            restores: BTreeMap::new(),
             posture,
             pending: BTreeMap::new(),
             readiness: Readiness::default(),
@@ -211,9 +247,16 @@ impl Engine {
         })
     }
 
-    /// How many pods are settled, of how many.
+    /// How each virtual machine of the run ended or stands: `None` while it is still on its way.
+    pub fn guest_ends(&self) -> impl Iterator<Item = (&GuestId, &NodeName, Option<&GuestEnd>)> {
+        self.guests.values().map(|step| (&step.id, &step.node, step.end()))
+    }
+
+    /// How many pods and virtual machines are settled, of how many.
     pub fn progress(&self) -> (usize, usize) {
-        (self.steps.values().filter(|step| step.is_done()).count(), self.steps.len())
+        let pods = self.steps.values().filter(|step| step.is_done()).count();
+        let guests = self.guests.values().filter(|step| step.is_done()).count();
+        (pods + guests, self.steps.len() + self.guests.len())
     }
 
     /// Takes in what happened, in order, and says what to do next.
@@ -237,6 +280,7 @@ impl Engine {
         }
         self.readiness.observe(cluster, now);
         self.advance_nodes(cluster, now, &mut turn);
+        self.advance_guests(cluster, now, &mut turn);
         self.advance_pods(cluster, now, &mut turn);
         self.close_nodes(cluster, now, &mut turn);
         turn.finished = self.outcome();
@@ -248,6 +292,13 @@ impl Engine {
         match self.pending.remove(&id) {
             Some(Target::Pod(pod)) => self.pod_replied(&pod, reply, cluster, now, turn),
             Some(Target::Node(node)) => self.node_replied(&node, reply, now, turn),
+            Some(Target::Guest(id)) => self.guest_replied(&id, reply, now, turn),
+            Some(Target::Machine(key)) => {
+                if let Some(restore) = self.restores.get_mut(&key) {
+                    restore.replied(reply, now, turn);
+                }
+            }
+            Some(Target::Taint(node)) => self.taint_replied(&node, reply, now, turn),
             None => {}
         }
     }
@@ -294,12 +345,15 @@ impl Engine {
         if !self.pending.is_empty() {
             return None;
         }
-        let pods_settled = self.steps.values().all(Step::is_done);
+        let pods_settled = self.steps.values().all(Step::is_done)
+            && self.guests.values().all(GuestStep::is_done)
+            && self.restores.values().all(Restore::is_done);
         match &self.posture {
             Posture::Draining => (nodes_settled && pods_settled)
                 .then_some(if self.nodes.iter().all(NodeStep::is_done) { Outcome::Done } else { Outcome::Stopped }),
             Posture::Stopping(why) => {
-                let given_up = self.steps.values().any(|step| matches!(step.state, State::Done(StepEnd::GivenUp(_))));
+                let given_up = self.steps.values().any(|step| matches!(step.state, State::Done(StepEnd::GivenUp(_))))
+                    || self.guests.values().any(|step| matches!(step.end(), Some(GuestEnd::GivenUp { .. })));
                 let outcome = match why {
                     Stop::Interrupted => Outcome::Interrupted,
                     Stop::Undo if !given_up && self.nodes.iter().all(NodeStep::is_done) => Outcome::Done,

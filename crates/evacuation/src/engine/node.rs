@@ -7,6 +7,8 @@ use cluster_model::snapshot::ClusterSnapshot;
 use std::time::Duration;
 
 use super::command::Command;
+use super::guest_command::GuestCommand;
+use super::guests::GuestsOf;
 use super::input::{Moment, Reply};
 use super::step::{CONFLICT_PATIENCE, State, Step, StepEnd};
 use super::{Engine, Goal, Posture, Target, Turn};
@@ -28,6 +30,21 @@ pub(super) struct NodeStep {
     /// The `resourceVersion` that the guarded patch failed on, and for how long a newer one is waited for.
     stale_version: Option<String>,
     stale_until: Duration,
+    /// Since when all virtual machines are settled and something of them is still there.
+    pub(super) remnants_since: Option<Duration>,
+    /// Whether the proof that no virtual machine is left was told.
+    has_proof: bool,
+    /// KubeVirt's drain taint, for an undo.
+    taint: Taint,
+}
+
+/// KubeVirt's drain taint on a node that is given back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Taint {
+    Unknown,
+    Removing,
+    Off,
+    Stuck,
 }
 
 /// Where a node stands.
@@ -55,6 +72,9 @@ impl NodeStep {
             unanswered: 0,
             stale_version: None,
             stale_until: Duration::ZERO,
+            remnants_since: None,
+            has_proof: false,
+            taint: Taint::Unknown,
         }
     }
 
@@ -129,6 +149,7 @@ impl Engine {
         }
         // A mark of an earlier run knows whether the node was schedulable before all this.
         let earlier = NodeRun::of(node);
+        let earlier_stopped = earlier.as_ref().map(|earlier| earlier.stopped.clone()).unwrap_or_default();
         let mark = NodeRun {
             v: marks::VERSION,
             run: self.identity.run.clone(),
@@ -141,6 +162,7 @@ impl Engine {
             taints_added: earlier.as_ref().map(|earlier| earlier.taints_added.clone()).unwrap_or_default(),
             labels_added: earlier.map(|earlier| earlier.labels_added).unwrap_or_default(),
             options: self.identity.options.clone(),
+            stopped: self.stopped_machines(earlier_stopped, &node.name, cluster),
         };
         let command = Command::Cordon {
             node: node.name.clone(),
@@ -214,11 +236,20 @@ impl Engine {
             return;
         }
         let clean = steps.all(|step| matches!(step.state, State::Done(StepEnd::Gone | StepEnd::Left)));
+        let clean = match self.guests_of(&name, cluster) {
+            GuestsOf::Moving => return,
+            GuestsOf::Stuck => false,
+            GuestsOf::Off => clean,
+        };
         if !clean {
             self.set_node(index, NodeState::Failed);
             self.stop(Stop::Failed { node: name }, turn);
             return;
         }
+        if !self.prove_empty(index, cluster, now, turn) {
+            return;
+        }
+        let Some(node) = self.nodes.get(index) else { return };
         if node.not_before > now.elapsed {
             Self::wake_at(turn, node.not_before);
             return;
@@ -237,12 +268,105 @@ impl Engine {
         }
     }
 
+    /// Whether no virtual machine is left on the node. If one is, the node fails; if something may still go by itself,
+    /// it is waited for.
+    fn prove_empty(&mut self, index: usize, cluster: &ClusterSnapshot, now: Moment, turn: &mut Turn) -> bool {
+        if !cluster.virtualization().is_known() {
+            return true;
+        }
+        let Some(mut step) = self.nodes.get(index).cloned() else { return false };
+        let verdict = self.verdict(&mut step, cluster, now, turn);
+        let name = step.name.clone();
+        let is_new = !step.has_proof;
+        step.has_proof = matches!(verdict, Some(Ok(())));
+        if let Some(slot) = self.nodes.get_mut(index) {
+            *slot = step;
+        }
+        match verdict {
+            None => false,
+            Some(Ok(())) => {
+                if is_new {
+                    turn.events.push(Event::NodeHoldsNoVm { node: name });
+                }
+                true
+            }
+            Some(Err(remnants)) => {
+                turn.events.push(Event::NodeHolds { node: name.clone(), remnants });
+                self.set_node(index, NodeState::Failed);
+                self.stop(Stop::Failed { node: name }, turn);
+                false
+            }
+        }
+    }
+
+    /// Takes KubeVirt's drain taint off a node that is given back; true once it is off.
+    pub(super) fn remove_taint(
+        &mut self,
+        index: usize,
+        cluster: &ClusterSnapshot,
+        now: Moment,
+        turn: &mut Turn,
+    ) -> bool {
+        let virtualization = cluster.virtualization();
+        let Some(step) = self.nodes.get(index) else { return true };
+        let host = virtualization.host(&step.name);
+        let key = virtualization.kubevirt().map(|kubevirt| kubevirt.drain_taint.clone());
+        let key = key.filter(|key| host.is_some_and(|host| host.has_taint(key)));
+        match (step.taint, key) {
+            (Taint::Unknown, Some(key)) => {
+                if step.not_before > now.elapsed {
+                    Self::wake_at(turn, step.not_before);
+                    return false;
+                }
+                let node = step.name.clone();
+                let uid = Self::uid_of(&node, cluster);
+                if let Some(step) = self.nodes.get_mut(index) {
+                    step.taint = Taint::Removing;
+                }
+                turn.events.push(Event::TaintRemoved { node: node.clone(), key: key.clone() });
+                self.send(
+                    Target::Taint(node.clone()),
+                    Command::Guest(GuestCommand::RemoveTaint { node, uid, key }),
+                    turn,
+                );
+                false
+            }
+            (Taint::Removing, _) => false,
+            (Taint::Unknown | Taint::Off | Taint::Stuck, _) => true,
+        }
+    }
+
+    pub(super) fn taint_replied(&mut self, name: &NodeName, reply: Reply, now: Moment, turn: &mut Turn) {
+        let Some(step) = self.nodes.iter_mut().find(|step| step.name == *name) else { return };
+        match reply {
+            Reply::Done | Reply::Gone => step.taint = Taint::Off,
+            Reply::Denied(message) => {
+                step.taint = Taint::Stuck;
+                turn.events.push(Event::RequestFailed { object: format!("node/{name}"), message });
+            }
+            reply => {
+                step.taint = Taint::Unknown;
+                step.unanswered += 1;
+                step.not_before = now.elapsed + Duration::from_secs(u64::from(step.unanswered.min(10)));
+                turn.events.push(retried(name, reply));
+            }
+        }
+    }
+
     fn release_nodes(&mut self, cluster: &ClusterSnapshot, now: Moment, turn: &mut Turn) {
         for index in 0..self.nodes.len() {
             let Some(step) = self.nodes.get(index).filter(|step| step.state == NodeState::Planned) else { continue };
             let name = step.name.clone();
             if !self.steps.values().filter(|step| step.node == name).all(Step::is_done) {
                 continue;
+            }
+            match self.guests_undone(&name) {
+                None => continue,
+                Some(Ok(())) => {}
+                Some(Err(())) => {
+                    self.set_node(index, NodeState::Failed);
+                    continue;
+                }
             }
             if step.not_before > now.elapsed {
                 Self::wake_at(turn, step.not_before);
@@ -314,7 +438,7 @@ impl Engine {
                 turn.events.push(retried(name, reply));
             }
             Reply::Denied(message) => self.node_failed(index, name, message, turn),
-            Reply::Evicted(_) | Reply::Seen(_) => {
+            Reply::Evicted(_) | Reply::Launcher(_) | Reply::Seen(_) => {
                 self.node_failed(index, name, "unexpected answer".to_owned(), turn);
             }
         }
@@ -326,9 +450,10 @@ impl Engine {
         self.stop(Stop::Failed { node: name.clone() }, turn);
     }
 
-    /// Whether pods of this node may be moved now.
-    pub(super) fn is_open(&self, name: &NodeName) -> bool {
+    /// Whether pods of this node may be moved now: only when its virtual machines are off.
+    pub(super) fn is_open(&self, name: &NodeName, cluster: &ClusterSnapshot) -> bool {
         self.nodes.iter().any(|node| node.name == *name && node.is_draining())
+            && self.guests_of(name, cluster) == GuestsOf::Off
     }
 }
 

@@ -95,7 +95,7 @@ impl Engine {
             step.state = State::Done(StepEnd::NotStarted);
             return;
         }
-        if !self.is_open(&step.node) || !self.has_room_in_flight() {
+        if !self.is_open(&step.node, facts.cluster) || !self.has_room_in_flight() {
             return;
         }
         // A pod that was not Ready when it was planned, and is now, has something to hand over.

@@ -79,7 +79,7 @@ impl Engine {
             Reply::Denied(message) => {
                 Self::give_up(step, format!("the server refuses to attach it again: {message}"), turn);
             }
-            Reply::Conflict | Reply::Evicted(_) | Reply::Seen(_) | Reply::Unanswered(_) => {
+            Reply::Conflict | Reply::Evicted(_) | Reply::Launcher(_) | Reply::Seen(_) | Reply::Unanswered(_) => {
                 step.state = State::Detached;
                 Self::retry(step, reply, now, turn);
             }
@@ -100,7 +100,7 @@ impl Engine {
                 };
             }
             Reply::Gone => step.state = State::Leaving,
-            Reply::Conflict | Reply::Evicted(_) | Reply::Seen(_) | Reply::Unanswered(_) => {
+            Reply::Conflict | Reply::Evicted(_) | Reply::Launcher(_) | Reply::Seen(_) | Reply::Unanswered(_) => {
                 step.state = State::Shrinking { since: now.elapsed, is_seen: true };
                 Self::retry(step, reply, now, turn);
             }

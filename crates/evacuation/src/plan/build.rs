@@ -4,14 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cluster_model::budget::Room;
 use cluster_model::disposition::{self, DaemonSetPresence, Disposition, LeaveReason, Refusal, Warning};
-use cluster_model::identity::{NodeName, ObjectKey, Uid};
+use cluster_model::identity::{NodeName, ObjectKey, PodId, Uid};
+use cluster_model::kubevirt::Decision;
 use cluster_model::pod::Pod;
 use cluster_model::snapshot::ClusterSnapshot;
 use jiff::Timestamp;
 
 use super::{
-    Action, DrainPlan, Estimate, Forecast, Method, NodePlan, OwnerName, PodPlan, RefusalKind, RefusedPod, ServiceImpact,
+    Action, DrainPlan, Estimate, Forecast, IncomingGuest, Method, NodePlan, OwnerName, PodPlan, RefusalKind,
+    RefusedPod, ServiceImpact,
 };
+use crate::guests::{self, GuestObstacle, Moves, StrayLauncher};
 use crate::request::{DrainRequest, Removal, Strategy};
 use crate::surge::detach::{self, Circumstances, Detachable, Obstacle};
 
@@ -26,11 +29,14 @@ pub fn build(
     now: Timestamp,
 ) -> DrainPlan {
     let mut refusals = Vec::new();
+    let chosen = |pod: &Pod| selected.is_none_or(|selected| selected.contains(&pod.id.uid));
+    let guests = nodes.iter().map(|name| plan_guests(name, request, cluster, &chosen, &mut refusals)).collect();
+    let moves_pods = request.moves == Moves::Everything;
     let nodes: Vec<_> = nodes
         .iter()
         .map(|name| {
-            let chosen = |pod: &&Pod| selected.is_none_or(|selected| selected.contains(&pod.id.uid));
-            let pods = cluster.pods_on(name).filter(chosen).map(|pod| {
+            let is_meant = |pod: &&Pod| moves_pods && chosen(pod);
+            let pods = cluster.pods_on(name).filter(is_meant).map(|pod| {
                 let (plan, refusal) = plan_pod(pod, request, cluster, circumstances, now);
                 refusals.extend(refusal.map(|(kind, message, remedy)| RefusedPod {
                     node: name.clone(),
@@ -47,7 +53,66 @@ pub fn build(
         })
         .collect();
     let services = impacts(&nodes, cluster);
-    DrainPlan { nodes, services, refusals }
+    let Guests { vms, stray_launchers, incoming } = guests;
+    DrainPlan { nodes, vms, stray_launchers, incoming, services, refusals }
+}
+
+/// What the plan holds of virtual machines.
+#[derive(Default)]
+struct Guests {
+    vms: Vec<Decision>,
+    stray_launchers: Vec<StrayLauncher>,
+    incoming: Vec<IncomingGuest>,
+}
+
+impl FromIterator<Self> for Guests {
+    fn from_iter<I: IntoIterator<Item = Self>>(nodes: I) -> Self {
+        let mut all = Self::default();
+        for node in nodes {
+            all.vms.extend(node.vms);
+            all.stray_launchers.extend(node.stray_launchers);
+            all.incoming.extend(node.incoming);
+        }
+        all
+    }
+}
+
+fn plan_guests(
+    node: &NodeName,
+    request: &DrainRequest,
+    cluster: &ClusterSnapshot,
+    chosen: &impl Fn(&Pod) -> bool,
+    refusals: &mut Vec<RefusedPod>,
+) -> Guests {
+    let virtualization = cluster.virtualization();
+    let mut refuse = |pod: PodId, kind, obstacle: Option<GuestObstacle>| {
+        refusals.extend(obstacle.map(|GuestObstacle { message, remedy }| RefusedPod {
+            node: node.clone(),
+            pod,
+            kind,
+            message,
+            remedy,
+        }));
+    };
+    let mut planned = Guests::default();
+    for instance in virtualization.instances_on(node).filter(|one| guests::is_meant(one, virtualization, chosen)) {
+        let (decision, obstacle) = guests::plan_guest(instance, request, cluster);
+        let key = &instance.metadata.key;
+        let id = PodId { namespace: key.namespace.clone(), name: key.name.clone(), uid: instance.uid().clone() };
+        refuse(id, RefusalKind::VirtualMachine, obstacle);
+        planned.vms.push(decision);
+    }
+    for (stray, obstacle) in guests::stray_launchers(node, request, virtualization) {
+        refuse(stray.pod.clone(), RefusalKind::StrayLauncher, obstacle);
+        planned.stray_launchers.push(stray);
+    }
+    let incoming = guests::incoming(node, virtualization).map(|instance| IncomingGuest {
+        node: node.clone(),
+        vm: instance.metadata.key.clone(),
+        from: instance.node.clone(),
+    });
+    planned.incoming.extend(incoming);
+    planned
 }
 
 /// A refusal on its way into the plan: kind, sentence, remedy.
@@ -78,6 +143,11 @@ pub fn plan_pod(
     let is_ours = matches!(record, Some(Ok(_)));
     if let Some(Err(disbelief)) = &record {
         plan.warnings.push(format!("its mark of an earlier handover is not believed: {disbelief}"));
+    }
+    // Where KubeVirt is known, what has not ended of a guest's is the guest's.
+    if cluster.virtualization().is_known() && guests::is_guests_pod(pod) && !pod.is_terminal() {
+        plan.reason = Some("goes with its virtual machine".to_owned());
+        return (plan, None);
     }
     match disposition::classify(pod, &request.policy, daemon_set_presence(pod, cluster), is_ours, now) {
         Disposition::Leave(reason) => {

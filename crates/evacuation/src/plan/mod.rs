@@ -10,8 +10,11 @@ pub use build::{build, plan_pod};
 pub use drift::{Drift, between};
 
 use cluster_model::disposition;
-use cluster_model::identity::{NodeName, PodId, Uid};
+use cluster_model::identity::{NodeName, ObjectKey, PodId, Uid};
+use cluster_model::kubevirt::{self, Decision};
 use serde::Serialize;
+
+use crate::guests::{self, StrayLauncher};
 
 /// What will happen, node by node.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -19,10 +22,29 @@ use serde::Serialize;
 pub struct DrainPlan {
     /// The nodes, in the order in which they are emptied.
     pub nodes: Vec<NodePlan>,
+    /// The virtual machines of all nodes, which go before any pod.
+    pub vms: Vec<Decision>,
+    /// Launcher pods that hold no guest of their own.
+    pub stray_launchers: Vec<StrayLauncher>,
+    /// The guests that are just migrating to one of the nodes; the run waits for them and moves them on.
+    pub incoming: Vec<IncomingGuest>,
     /// The Services behind which moved pods stand.
     pub services: Vec<ServiceImpact>,
     /// What stands in the way; the run does not begin while there is any.
     pub refusals: Vec<RefusedPod>,
+}
+
+/// A guest that is migrating to a node of the plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IncomingGuest {
+    /// The node.
+    pub node: NodeName,
+    /// The instance.
+    #[serde(flatten)]
+    pub vm: ObjectKey,
+    /// Where it comes from.
+    pub from: Option<NodeName>,
 }
 
 /// One node of the plan.
@@ -179,6 +201,10 @@ pub enum RefusalKind {
     ManyBudgets,
     /// Its budget can never allow it, however healthy its workload is.
     BudgetNeverAllows,
+    /// A virtual machine that cannot leave without somebody's consent; name and uid are the instance's.
+    VirtualMachine,
+    /// A launcher pod that will not go by itself.
+    StrayLauncher,
     /// One of kubectl's own refusals.
     #[serde(untagged)]
     Kubectl(disposition::Refusal),
@@ -200,8 +226,10 @@ impl DrainPlan {
     /// Sums the plan up.
     pub fn verdict(&self) -> Verdict {
         let is_gap = |pod: &PodPlan| pod.action == Action::Evict && pod.expected_gap_seconds != Some(0);
+        let is_interrupted = |vm: &Decision| matches!(vm.action, kubevirt::Action::Restart | kubevirt::Action::Stop);
         let gaps = || {
             self.pods().any(|(_, pod)| is_gap(pod))
+                || self.vms.iter().any(is_interrupted)
                 || self.services.iter().any(|service| service.ready_worst < service.ready_now)
         };
         match (self.refusals.is_empty(), gaps()) {
@@ -209,6 +237,11 @@ impl DrainPlan {
             (true, true) => Verdict::ReadyWithGaps,
             (true, false) => Verdict::Ready,
         }
+    }
+
+    /// The virtual machines that stay on their nodes because the person says so.
+    pub fn staying_vms(&self) -> impl Iterator<Item = &Decision> {
+        self.vms.iter().filter(|vm| guests::stays(vm))
     }
 
     /// All pods with their nodes, in order.

@@ -161,6 +161,7 @@ fn kind_of(command: &Command) -> &'static str {
         Command::ClearRecord { .. } => "clear",
         Command::Evict { .. } => "evict",
         Command::Delete { .. } => "delete",
+        Command::Guest(_) => "guest",
     }
 }
 
@@ -178,5 +179,6 @@ pub(super) fn words(command: &Command) -> String {
         | Command::ClearRecord { pod, .. }
         | Command::Evict { pod, .. }
         | Command::Delete { pod, .. } => format!("{kind} {pod}"),
+        Command::Guest(command) => format!("{command:?}"),
     }
 }

@@ -53,7 +53,8 @@ impl World {
             | Command::Release { .. }
             | Command::Look { .. }
             | Command::Reattach { .. }
-            | Command::Delete { .. } => {}
+            | Command::Delete { .. }
+            | Command::Guest(_) => {}
         }
     }
 

@@ -19,7 +19,9 @@ pub(super) fn refusal(command: &Command, choice: u8) -> Reply {
             1 => EvictionReply::BudgetProcessing { retry_after: 10 },
             _ => EvictionReply::WebhookDenied { message: "not now".into() },
         }),
-        Command::Look { .. } | Command::Delete { .. } => Reply::Unanswered("too many requests".into()),
+        Command::Look { .. } | Command::Delete { .. } | Command::Guest(_) => {
+            Reply::Unanswered("too many requests".into())
+        }
         _ if choice.is_multiple_of(2) => Reply::Conflict,
         _ => Reply::Unanswered("too many requests".into()),
     }
@@ -90,6 +92,7 @@ impl World {
                 }
                 self.change(pod, |pod| pod.deletion = Some(fixtures::at(2_000)));
             }
+            Command::Guest(command) => panic!("this world has no virtual machines: {command:?}"),
         }
         Reply::Done
     }
