@@ -5,11 +5,13 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use cluster_model::identity::NodeName;
+use cluster_model::kubevirt::Means;
 use cluster_model::marks::NodeRun;
 use cluster_model::snapshot::ClusterSnapshot;
 
 use super::command::Command;
 use super::guest_command::GuestCommand;
+use super::guest_follow::ECHO_PATIENCE;
 use super::guest_step::{CallOff, CallOffRequest, GuestEnd, GuestId, GuestState, GuestStep};
 use super::input::{Moment, Reply};
 use super::restore::Restore;
@@ -84,7 +86,9 @@ impl Engine {
             return;
         }
         let is_marked = instance.evacuation_node.as_ref() == Some(&step.node);
-        if is_marked && !call.is_unmarked {
+        // Asked for and not seen yet, it may be there all the same.
+        let may_be_marked = step.was_asked && !step.was_marked && matches!(step.means, Means::Evacuate | Means::Mark);
+        if (is_marked || may_be_marked) && !call.is_unmarked {
             if !virtualization.features().can_cancel_evacuation {
                 let reason =
                     "this KubeVirt cannot cancel an evacuation (1.7 can): it goes on until it succeeds".to_owned();
@@ -119,8 +123,11 @@ impl Engine {
             return self.send(Target::Guest(step.id.clone()), Command::Guest(command), turn);
         }
         let since = *call.quiet_since.get_or_insert(now.elapsed);
-        if now.elapsed < since + QUIET {
-            return Self::wake_at(turn, since + QUIET);
+        // The same holds for a migration of the run's own.
+        let is_owed = step.was_asked && step.means == Means::CreateMigration && step.migration.is_none();
+        let quiet = if is_owed { ECHO_PATIENCE } else { QUIET };
+        if now.elapsed < since + quiet {
+            return Self::wake_at(turn, since + quiet);
         }
         // A migration may have come to its end in the meantime.
         let end = match &call.end {

@@ -19,7 +19,7 @@ use super::{Engine, Target, Turn};
 use crate::event::{Event, GuestWait};
 
 /// How long KubeVirt may take to show what it was asked for: the mark, the migration.
-const ECHO_PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const ECHO_PATIENCE: Duration = Duration::from_secs(30);
 /// How long the pod that a guest has left may take to end before it counts as left running (kubevirt#18320).
 const STALE_PATIENCE: Duration = Duration::from_secs(60);
 /// How long a replica set may take to bring another instance up before its absence is only told.

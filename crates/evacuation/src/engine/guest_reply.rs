@@ -13,6 +13,8 @@ use crate::event::Event;
 
 /// How long a refusal that the view will explain is waited out.
 const SHORT_PAUSE: Duration = Duration::from_secs(1);
+/// How often in all a refusal of what ends a guest is asked about again.
+const PATIENCE: u32 = 5;
 /// How long a budget's refusal is waited out, if no watch tells of it before.
 const BUDGET_PAUSE: Duration = Duration::from_secs(5);
 
@@ -58,6 +60,13 @@ impl Engine {
             Reply::Denied(message) if message.contains("in-flight migration detected") => {
                 step.means = Means::Follow;
                 step.state = GuestState::Moving;
+            }
+            // It may be on its way already, by an earlier request or somebody else's: the view will show.
+            Reply::Denied(message) if !step.is_migrating() && step.refusals < PATIENCE => {
+                step.refusals += 1;
+                let object = format!("virtual machine {}", step.id.vm);
+                turn.events.push(Event::RequestRetried { object, message });
+                again(step, SHORT_PAUSE, now, turn);
             }
             Reply::Denied(message) => Self::give_guest_up(step, format!("KubeVirt refuses: {message}"), turn),
             Reply::Unanswered(_) | Reply::Seen(_) => {

@@ -48,8 +48,12 @@ pub(super) struct GuestStep {
     pub(super) not_before: Duration,
     /// How often in a row requests went unanswered.
     pub(super) unanswered: u32,
+    /// How often what ends the guest was refused.
+    pub(super) refusals: u32,
     /// Since when it is under way without waiting for a slot.
     pub(super) clock: Option<Duration>,
+    /// Whether anything was asked for.
+    pub(super) was_asked: bool,
     /// When the last request was answered.
     pub(super) asked_at: Duration,
     /// Whether the view has shown the mark of this node's evacuation since.
@@ -189,7 +193,9 @@ impl GuestStep {
             state: GuestState::Planned,
             not_before: Duration::ZERO,
             unanswered: 0,
+            refusals: 0,
             clock: None,
+            was_asked: false,
             asked_at: Duration::ZERO,
             was_marked: false,
             past: BTreeSet::new(),

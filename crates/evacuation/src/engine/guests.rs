@@ -90,8 +90,14 @@ impl Engine {
         if self.is_stopping() {
             // A run that died before may have left it marked: nobody else would ever end that evacuation.
             let is_marked = instance.is_some_and(|instance| instance.evacuation_node.as_ref() == Some(&step.node));
-            if is_marked {
+            let migration = virtualization.migration_in_flight(&step.id.vm);
+            let is_under_way = migration.is_some_and(|migration| migration.empties(&step.node));
+            // So may a request of this one that nobody answered.
+            let may_be_under_way = step.was_asked && step.is_migrating();
+            if is_marked || is_under_way || may_be_under_way {
                 Self::begin_call_off(step, GuestEnd::CalledOff, false, now);
+            } else if step.was_asked {
+                Self::end_guest(step, GuestEnd::UnderWay, turn);
             } else {
                 Self::end_guest(step, GuestEnd::NotStarted, turn);
             }
@@ -104,7 +110,8 @@ impl Engine {
             Self::wake_at(turn, step.not_before);
             return;
         }
-        let Some(instance) = instance.filter(|instance| !instance.is_final()) else {
+        let is_here = |instance: &&VirtualMachineInstance| instance.node.is_none() || instance.is_on(&step.node);
+        let Some(instance) = instance.filter(|instance| !instance.is_final()).filter(is_here) else {
             step.state = GuestState::Moving;
             return;
         };
@@ -118,7 +125,8 @@ impl Engine {
         let fresh = |uid: &&Uid| !step.failed.contains(uid);
         let past: Vec<_> = ended.map(kubevirt::Migration::uid).filter(fresh).cloned().collect();
         step.past.extend(past);
-        let launcher = virtualization.active_launcher(instance);
+        // The views of guests and of pods are not equally new: no pod of another node is ever evicted.
+        let launcher = virtualization.active_launcher(instance).filter(|one| one.node() == Some(&step.node));
         let command = match step.means {
             Means::None | Means::Follow => {
                 step.asked_at = now.elapsed;
@@ -164,6 +172,7 @@ impl Engine {
             }
         };
         turn.events.push(Event::VmRequested { vm: step.id.vm.clone(), means: step.means });
+        step.was_asked = true;
         step.state = GuestState::Asking;
         self.send(Target::Guest(step.id.clone()), Command::Guest(command), turn);
     }

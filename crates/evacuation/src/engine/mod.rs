@@ -63,7 +63,7 @@ use step::{State, Step};
 const IN_FLIGHT: usize = 64;
 
 /// Who runs this, and how; written into the marks.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RunIdentity {
     /// The run's id.
     pub run: String,

@@ -231,16 +231,21 @@ impl Engine {
         let Some(index) = self.nodes.iter().position(NodeStep::is_draining) else { return };
         let Some(node) = self.nodes.get(index) else { return };
         let name = node.name.clone();
+        let guests = self.guests_of(&name, cluster);
+        if guests == GuestsOf::Stuck {
+            // Its pods are not begun.
+            self.set_node(index, NodeState::Failed);
+            self.stop(Stop::Failed { node: name }, turn);
+            return;
+        }
         let mut steps = self.steps.values().filter(|step| step.node == name);
         if !steps.clone().all(Step::is_done) {
             return;
         }
         let clean = steps.all(|step| matches!(step.state, State::Done(StepEnd::Gone | StepEnd::Left)));
-        let clean = match self.guests_of(&name, cluster) {
-            GuestsOf::Moving => return,
-            GuestsOf::Stuck => false,
-            GuestsOf::Off => clean,
-        };
+        if guests == GuestsOf::Moving {
+            return;
+        }
         if !clean {
             self.set_node(index, NodeState::Failed);
             self.stop(Stop::Failed { node: name }, turn);

@@ -1,5 +1,7 @@
 //! What the engine guarantees, under every order of events that the generator can think of.
 
+mod guest_world;
+mod guests;
 mod regressions;
 mod world;
 

@@ -1,0 +1,133 @@
+//! What the engine guarantees about virtual machines, under every order of events that the generator can think of.
+
+use cluster_model::kubevirt::NonMigratable;
+use proptest::prelude::*;
+
+use super::guest_world::{Act, GuestWorld, Kind};
+use super::{Outcome, config};
+
+fn shrinking() -> ProptestConfig {
+    ProptestConfig { max_shrink_iters: 300, ..config() }
+}
+
+type Maker = (usize, fn(u8) -> Act);
+
+const ORDINARY: &[Maker] = &[
+    (8, Act::Deliver),
+    (6, Act::Execute),
+    (6, Act::Answer),
+    (1, Act::LoseAnswer),
+    (1, Act::LoseRequest),
+    (8, Act::KubeVirt),
+    (3, Act::Exit),
+    (3, |_| Act::Time),
+    (1, Act::Fail),
+    (1, |_| Act::Kill),
+];
+
+const HOSTILE: &[Maker] =
+    &[(1, Act::Cancel), (1, Act::DeleteMigration), (1, Act::DeleteInstance), (1, Act::Migrate), (1, Act::Fail)];
+
+fn choose(makers: &[Maker]) -> impl Strategy<Value = Act> + use<> {
+    let makers: Vec<_> = makers.iter().flat_map(|(weight, make)| std::iter::repeat_n(*make, *weight)).collect();
+    (prop::sample::select(makers), any::<u8>()).prop_map(|(make, number)| make(number))
+}
+
+fn acts() -> impl Strategy<Value = Vec<Act>> {
+    prop::collection::vec(choose(ORDINARY), 0..120)
+}
+
+fn hostile_acts() -> impl Strategy<Value = Vec<Act>> {
+    prop::collection::vec(choose(&[ORDINARY, HOSTILE].concat()), 0..160)
+}
+
+fn kinds() -> impl Strategy<Value = Vec<Kind>> {
+    let strategy = prop::sample::select(vec!["LiveMigrate", "LiveMigrate", "LiveMigrateIfPossible", "None"]);
+    let owner =
+        prop::sample::select(vec!["Always", "Always", "Manual", "RerunOnFailure", "Once", "ReplicaSet", "Nobody"]);
+    let kind = (strategy, prop::bool::weighted(0.7), owner).prop_map(|(strategy, migratable, owner)| Kind {
+        strategy,
+        migratable,
+        owner,
+    });
+    prop::collection::vec(kind, 1..4)
+}
+
+fn policies() -> impl Strategy<Value = NonMigratable> {
+    prop::sample::select(vec![NonMigratable::Restart, NonMigratable::Stop])
+}
+
+/// Gives the same command again where it stopped.
+fn evacuate_in_the_end(world: &mut GuestWorld) {
+    for _ in 0..8 {
+        world.settle();
+        assert!(!world.goes_on(true), "an evacuation goes on after its run\n{}", world.story());
+        if world.outcome == Some(Outcome::Done) {
+            break;
+        }
+        world.start(false);
+    }
+}
+
+proptest! {
+    #![proptest_config(shrinking())]
+
+    /// Whatever is late, lost, killed or fails: the guests leave by the gentlest way, no pod goes before them, and at
+    /// the end nothing names the node.
+    #[test]
+    fn every_run_empties_the_node(kinds in kinds(), policy in policies(), acts in acts()) {
+        let mut world = GuestWorld::new(&kinds, policy);
+        for act in acts {
+            world.act(act);
+        }
+        evacuate_in_the_end(&mut world);
+        prop_assert_eq!(world.outcome, Some(Outcome::Done), "{}", world.story());
+        prop_assert!(world.is_empty() && !world.has_database(), "{}", world.story());
+    }
+
+    /// An interrupt at any moment: no evacuation goes on but what is copying already, and that without a mark.
+    #[test]
+    fn an_interrupt_calls_everything_off(kinds in kinds(), policy in policies(), before in acts(), after in acts()) {
+        let mut world = GuestWorld::new(&kinds, policy);
+        for act in before {
+            world.act(act);
+        }
+        if world.outcome.is_some() {
+            world.start(false);
+        }
+        world.interrupt();
+        for act in after.into_iter().filter(|act| !matches!(act, Act::Kill)) {
+            world.act(act);
+        }
+        world.settle();
+        prop_assert!(matches!(world.outcome, Some(Outcome::Interrupted)), "{}", world.story());
+        prop_assert!(!world.goes_on(false), "{}", world.story());
+    }
+
+    /// An undo after a run was killed anywhere: no evacuation goes on, the node and the virtual machines are as before.
+    #[test]
+    fn an_undo_ends_every_evacuation(kinds in kinds(), policy in policies(), before in acts(), after in acts()) {
+        let mut world = GuestWorld::new(&kinds, policy);
+        for act in before {
+            world.act(act);
+        }
+        world.start(true);
+        for act in after {
+            world.act(act);
+        }
+        world.settle();
+        prop_assert_eq!(world.outcome, Some(Outcome::Done), "{}", world.story());
+        prop_assert!(!world.goes_on(true) && world.is_given_back(), "{}", world.story());
+    }
+
+    /// People who interfere: the run still ends, and leaves no evacuation behind.
+    #[test]
+    fn people_may_interfere(kinds in kinds(), policy in policies(), acts in hostile_acts()) {
+        let mut world = GuestWorld::new(&kinds, policy);
+        for act in acts {
+            world.act(act);
+        }
+        evacuate_in_the_end(&mut world);
+        prop_assert!(world.outcome != Some(Outcome::Done) || world.is_empty(), "{}", world.story());
+    }
+}
