@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use cluster_model::identity::NodeName;
+use cluster_model::kubevirt;
 use evacuation::engine::{Engine, Outcome};
 use evacuation::event::Event;
 use evacuation::plan::{self, Action, DrainPlan, Drift};
@@ -65,6 +66,12 @@ pub(crate) async fn run(
             drain.report(plan, None, RunResult::Refused);
         }
         return Err(CommandError::may_not(looked.missing, &drain.session).into());
+    }
+    if let Some(obstacle) = looked.obstacle {
+        if job.dry_run == DryRun::None {
+            drain.report(plan, None, RunResult::Refused);
+        }
+        return Err(obstacle.into());
     }
     let refused = || {
         let flags: BTreeSet<_> = plan.refusals.iter().map(|refusal| refusal.remedy.clone()).collect();
@@ -274,6 +281,10 @@ fn drift_line(drift: &Drift) -> String {
         Drift::Changed(pod, before, after) => {
             format!("  pod {pod}: {} instead of {}", action_words(*after), action_words(*before))
         }
+        Drift::VmAppeared(vm, action) => format!("  virtual machine {vm} is new here: {}", vm_words(*action)),
+        Drift::VmChanged(vm, before, after) => {
+            format!("  virtual machine {vm}: {} instead of {}", vm_words(*after), vm_words(*before))
+        }
     }
 }
 
@@ -284,5 +295,15 @@ fn action_words(action: Action) -> &'static str {
         Action::Wait => "waited for",
         Action::Leave => "left",
         Action::Refuse => "refused",
+    }
+}
+
+fn vm_words(action: kubevirt::Action) -> &'static str {
+    match action {
+        kubevirt::Action::Migrate => "migrated",
+        kubevirt::Action::Restart => "restarted",
+        kubevirt::Action::Stop => "stopped",
+        kubevirt::Action::Leave => "left",
+        kubevirt::Action::Refuse => "refused",
     }
 }

@@ -61,6 +61,18 @@ pub(crate) enum CommandError {
     Output(#[source] std::io::Error),
     #[error("cannot list {resource}: the server does not serve {api_version}; nothing was changed")]
     NotServed { resource: String, api_version: String },
+    #[error("this cluster has no KubeVirt: its API group kubevirt.io is not served; nothing was changed")]
+    NoKubeVirt,
+    #[error("KubeVirt {} is too old to be run against, the plan is all there is; nothing was changed", .version.as_deref().unwrap_or("of an unknown version"))]
+    OldKubeVirt { version: Option<String> },
+    #[error("KubeVirt's virt-api does not answer, so no virtual machine can be moved ({words}); nothing was changed")]
+    VirtApiSilent { words: String, namespace: Option<String> },
+    #[error(
+        "node {node} carries the taint {key}, by which KubeVirt empties it itself, unmarked and not to be called off; nothing was changed"
+    )]
+    DrainTaint { node: NodeName, key: String },
+    #[error("node {node} is held by node-maintenance-operator; nothing was changed")]
+    HeldByMaintenance { node: NodeName },
     #[error("{source}")]
     Lease { source: LeaseError, plugin: &'static PluginIdentity },
 }
@@ -86,7 +98,7 @@ impl Remedies for CommandError {
                 let names = similar.iter().map(|name| Remedy::Explain(format!("did you mean {name}?")));
                 names.chain([Remedy::Command("kubectl get nodes".to_owned())]).collect()
             }
-            Self::Refused { flags, .. } => flags.iter().cloned().map(Remedy::Flag).collect(),
+            Self::Refused { flags, .. } => flags.iter().map(|remedy| remedy_of(remedy)).collect(),
             Self::Moved => vec![Remedy::Flag("--yes".to_owned())],
             Self::NotSynced => vec![Remedy::Command("kubectl get --raw /readyz".to_owned())],
             Self::NotServed { api_version, .. } => vec![
@@ -111,12 +123,40 @@ impl Remedies for CommandError {
                      handover/run-` takes the mark away, and the node stays cordoned until `kubectl uncordon {node}`"
                 )),
             ],
+            Self::NoKubeVirt => vec![
+                Remedy::Command("kubectl api-resources --api-group=kubevirt.io".to_owned()),
+                Remedy::Explain("`kubectl safedrain` empties nodes without virtual machines".to_owned()),
+            ],
+            Self::OldKubeVirt { .. } => vec![
+                Remedy::Flag("--dry-run=client".to_owned()),
+                Remedy::Explain(
+                    "KubeVirt 1.6 and later can be run against: before, budgets of KubeVirt's own answered evictions, \
+                     and before 1.4 an eviction that only rehearses really evacuated"
+                        .to_owned(),
+                ),
+            ],
+            Self::VirtApiSilent { namespace, .. } => {
+                let namespace = namespace.as_deref().unwrap_or("kubevirt");
+                vec![Remedy::Command(format!("kubectl get pods -n {namespace} -l kubevirt.io=virt-api"))]
+            }
+            Self::DrainTaint { node, key } => {
+                vec![Remedy::Command(format!("kubectl taint nodes {node} {key}-"))]
+            }
+            Self::HeldByMaintenance { node } => vec![
+                Remedy::Command("kubectl get nodemaintenances.nodemaintenance.medik8s.io".to_owned()),
+                Remedy::Explain(format!("delete the NodeMaintenance of node {node} first, or let that operator do it")),
+            ],
             Self::FieldManager | Self::Selector(..) => vec![],
             Self::LeaseLostEarly { plugin, .. } => vec![marks_remedy(plugin)],
             Self::Lease { source, plugin } => lease_remedies(source, plugin),
             Self::InterruptedEarly | Self::Signals(_) | Self::Output(_) => vec![],
         }
     }
+}
+
+/// A remedy of the plan is a flag or a command.
+fn remedy_of(text: &str) -> Remedy {
+    if text.starts_with("--") { Remedy::Flag(text.to_owned()) } else { Remedy::Command(text.to_owned()) }
 }
 
 fn lease_remedies(error: &LeaseError, plugin: &PluginIdentity) -> Vec<Remedy> {
@@ -177,6 +217,11 @@ impl CommandError {
             | Self::NotSynced
             | Self::NotServed { .. }
             | Self::MayNot { .. }
+            | Self::NoKubeVirt
+            | Self::OldKubeVirt { .. }
+            | Self::VirtApiSilent { .. }
+            | Self::DrainTaint { .. }
+            | Self::HeldByMaintenance { .. }
             | Self::UnknownMark { .. } => ExitStatus::Refused,
             Self::Lease { source, .. } => match source {
                 LeaseError::Rights(_)

@@ -4,6 +4,8 @@
 use std::str::FromStr;
 
 use clap::{ArgAction, Args, Parser};
+use cluster_model::identity::ObjectKey;
+use evacuation::guests::Moves;
 use evacuation::request::SurgeLimit;
 use kubectl_common::duration::GoDuration;
 use kubectl_common::flags::{DryRunFlags, KubeFlags, OutputFlags, parse_boolean};
@@ -18,8 +20,21 @@ pub trait CommandLine: Parser {
     /// Returns which pods go, and how.
     fn pods(&self) -> &PodFlags;
 
+    /// Returns what may happen to virtual machines.
+    fn guests(&self) -> &GuestFlags;
+
     /// Returns what is done, and how it is told.
     fn run(&self) -> &RunFlags;
+
+    /// Returns whether the plugin is there for virtual machines, and wrong in a cluster without KubeVirt.
+    fn is_for_guests(&self) -> bool {
+        false
+    }
+
+    /// Returns what leaves the nodes.
+    fn moves(&self) -> Moves {
+        Moves::Everything
+    }
 }
 
 /// Which nodes; flattened first.
@@ -93,6 +108,67 @@ pub struct PodFlags {
     /// Do not wait for pods whose grace period ended so many seconds ago; 0: wait
     #[arg(long, default_value_t = 0, value_name = "SECONDS")]
     pub skip_wait_for_delete_timeout: u32,
+}
+
+/// What may happen to virtual machines.
+#[derive(Clone, Debug, Args)]
+pub struct GuestFlags {
+    /// Virtual machines that cannot migrate: refuse to begin, restart them elsewhere, stop them, or leave them
+    /// [default: refuse; with kubectl's --force --delete-emptydir-data: restart, but never one with strategy LiveMigrate]
+    #[arg(long, value_enum, value_name = "WHAT", hide_possible_values = true)]
+    pub non_migratable: Option<NonMigratableArg>,
+
+    /// These virtual machines may lose data, stay off or be gone; several with commas
+    #[arg(long, value_name = "NAMESPACE/NAME", value_delimiter = ',')]
+    pub allow_loss: Vec<MachineName>,
+
+    /// Call a virtual machine's evacuation off after so long, its wait for a migration slot not counted; 0s: never
+    #[arg(long, default_value = "30m", allow_hyphen_values = true, value_name = "DURATION")]
+    pub vm_timeout: GoDuration,
+
+    /// Call it off after so many migrations of it have failed; 0: never
+    #[arg(long, default_value_t = 3, value_name = "N")]
+    pub max_failures: u32,
+
+    /// Delete pods that a migration left running although their virtual machine runs elsewhere
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+          default_value = "false", hide_default_value = true, value_parser = parse_boolean, action = ArgAction::Set)]
+    pub delete_stale_launchers: bool,
+}
+
+/// `--non-migratable`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum NonMigratableArg {
+    /// The run does not begin.
+    Refuse,
+    /// It is shut down and comes back elsewhere.
+    Restart,
+    /// It is shut down and stays off.
+    Stop,
+    /// It stays on the node.
+    Leave,
+}
+
+/// A virtual machine as it is typed, `NAMESPACE/NAME`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MachineName(pub ObjectKey);
+
+/// What is no `NAMESPACE/NAME`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be NAMESPACE/NAME, such as shop/db")]
+pub struct MachineNameError;
+
+impl FromStr for MachineName {
+    type Err = MachineNameError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once('/') {
+            Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() && !name.contains('/') => {
+                Ok(Self(ObjectKey::new(namespace, name)))
+            }
+            _ => Err(MachineNameError),
+        }
+    }
 }
 
 /// What is done, by which rules, and how it is told; flattened last, beside [`NodeFlags`].
@@ -195,6 +271,8 @@ pub(crate) mod tests {
         #[command(flatten)]
         pods: PodFlags,
         #[command(flatten)]
+        guests: GuestFlags,
+        #[command(flatten)]
         run: RunFlags,
     }
 
@@ -205,6 +283,10 @@ pub(crate) mod tests {
 
         fn pods(&self) -> &PodFlags {
             &self.pods
+        }
+
+        fn guests(&self) -> &GuestFlags {
+            &self.guests
         }
 
         fn run(&self) -> &RunFlags {
@@ -223,6 +305,15 @@ pub(crate) mod tests {
         assert_eq!((pods.grace_period, run.chunk_size, pods.skip_wait_for_delete_timeout), (-1, 500, 0));
         assert!(!parse("n1 --ignore-daemonsets=false").pods.ignore_daemonsets);
         assert_eq!(parse("n1 --grace-period -1").pods.grace_period, -1);
+    }
+
+    #[test]
+    fn a_machine_is_named_with_its_namespace() {
+        let named = |text: &str| text.parse::<MachineName>().map(|MachineName(key)| key.to_string());
+        assert_eq!(named("shop/db"), Ok("shop/db".to_owned()));
+        for bad in ["", "db", "/db", "shop/", "vm/shop/db"] {
+            assert_eq!(named(bad), Err(MachineNameError), "{bad}");
+        }
     }
 
     #[test]

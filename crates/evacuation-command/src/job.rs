@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use cluster_model::disposition::DrainPolicy;
 use cluster_model::identity::NodeName;
+use cluster_model::kubevirt::{NonMigratable, VmPolicy};
 use cluster_model::selector::Selector;
+use evacuation::guests::GuestRequest;
 use evacuation::request::{DrainRequest, Removal, Strategy};
 use evacuation_runner::lease::TakeOver;
 use kubectl_common::entry::Launch;
@@ -13,7 +15,9 @@ use kubectl_common::flags::{DryRun, KubeFlags, OutputFormat};
 use kubectl_common::identity::PluginIdentity;
 
 use crate::failure::CommandError;
-use crate::flags::{CommandLine, MaxSurge, NodeFlags, PodFlags, RunFlags, StrategyArg};
+use crate::flags::{
+    CommandLine, GuestFlags, MachineName, MaxSurge, NodeFlags, NonMigratableArg, PodFlags, RunFlags, StrategyArg,
+};
 use crate::nodes;
 
 /// The most characters of a field manager's name (`k8s.io/apimachinery`, `FieldManagerMaxLength`).
@@ -30,6 +34,8 @@ pub(crate) struct Job {
     pub(crate) kube: KubeFlags,
     /// What is to be done.
     pub(crate) goal: Goal,
+    /// Whether the plugin is wrong in a cluster without KubeVirt.
+    pub(crate) is_for_guests: bool,
     /// What leaves the nodes, and how.
     pub(crate) request: DrainRequest,
     /// `--pod-selector`; `None`: all pods.
@@ -89,13 +95,14 @@ impl Job {
         if field_manager.chars().count() > LONGEST_FIELD_MANAGER {
             return Err(CommandError::FieldManager);
         }
-        let request = request(pods, run)?;
+        let request = DrainRequest { moves: args.moves(), guests: guests(args.guests(), pods), ..request(pods, run)? };
         let goal = goal(args.nodes(), run, plugin)?;
         Ok(Self {
             plugin,
             environment: launch.environment.clone(),
             kube: run.kube.clone(),
             goal,
+            is_for_guests: args.is_for_guests(),
             request,
             pod_selector: pod_selector(pods)?,
             take_over: if run.take_over { TakeOver::FromAnybody } else { TakeOver::FromTheDead },
@@ -105,7 +112,7 @@ impl Job {
             field_manager,
             chunk_size: run.chunk_size,
             reason: run.reason.clone(),
-            options: options(pods),
+            options: options(pods, args.guests()),
             warnings: warnings(pods, run),
         })
     }
@@ -185,7 +192,9 @@ fn pod_selector(pods: &PodFlags) -> Result<Option<PodSelector>, CommandError> {
     pods.pod_selector.as_ref().filter(|text| !text.is_empty()).map(read).transpose()
 }
 
-fn options(pods: &PodFlags) -> Vec<String> {
+fn options(pods: &PodFlags, guests: &GuestFlags) -> Vec<String> {
+    let given = guests.non_migratable.map(|what| format!("--non-migratable={}", policy_of(what)));
+    let allowed = guests.allow_loss.iter().map(|MachineName(key)| format!("--allow-loss={key}"));
     let switches = [
         (pods.force, "--force"),
         (!pods.ignore_daemonsets, "--ignore-daemonsets=false"),
@@ -204,7 +213,33 @@ fn options(pods: &PodFlags) -> Vec<String> {
         .map(|(_, flag)| flag.to_owned())
         .chain(strategy)
         .chain(selector)
+        .chain(given)
+        .chain(allowed)
         .collect()
+}
+
+fn guests(guests: &GuestFlags, pods: &PodFlags) -> GuestRequest {
+    // Who gives kubectl both consents has it shut down every virtual machine but those that are to migrate.
+    let kubectl_shuts_down = pods.force && pods.delete_emptydir_data;
+    let otherwise = if kubectl_shuts_down { NonMigratable::RestartUnlessLiveMigrate } else { NonMigratable::Refuse };
+    GuestRequest {
+        policy: VmPolicy {
+            non_migratable: guests.non_migratable.map_or(otherwise, policy_of),
+            allow_loss: guests.allow_loss.iter().map(|MachineName(key)| key.clone()).collect(),
+        },
+        timeout: guests.vm_timeout.limit(),
+        max_failures: guests.max_failures,
+        delete_stale_launchers: guests.delete_stale_launchers,
+    }
+}
+
+fn policy_of(what: NonMigratableArg) -> NonMigratable {
+    match what {
+        NonMigratableArg::Refuse => NonMigratable::Refuse,
+        NonMigratableArg::Restart => NonMigratable::Restart,
+        NonMigratableArg::Stop => NonMigratable::Stop,
+        NonMigratableArg::Leave => NonMigratable::Leave,
+    }
 }
 
 fn warnings(pods: &PodFlags, run: &RunFlags) -> Vec<&'static str> {
@@ -253,6 +288,15 @@ mod tests {
             (Strategy::Evict, Removal::Delete, Some(0))
         );
         assert_eq!(resolved("n1").0.grace_seconds, None);
+    }
+
+    #[test]
+    fn kubectls_consents_imply_a_restart_and_a_flag_of_ones_own_beats_them() {
+        let policy = |line| guests(parse(line).guests(), parse(line).pods()).policy.non_migratable;
+        assert_eq!(policy("n1"), NonMigratable::Refuse);
+        assert_eq!(policy("n1 --force"), NonMigratable::Refuse);
+        assert_eq!(policy("n1 --delete-local-data --force"), NonMigratable::RestartUnlessLiveMigrate);
+        assert_eq!(policy("n1 --delete-local-data --force --non-migratable=leave"), NonMigratable::Leave);
     }
 
     #[test]

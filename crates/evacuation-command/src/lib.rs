@@ -13,6 +13,7 @@ mod document;
 mod drain;
 mod failure;
 pub mod flags;
+mod guests;
 mod job;
 mod look;
 mod nodes;

@@ -6,10 +6,11 @@ use cluster_model::identity::NodeName;
 use cluster_model::legible::Legible;
 use cluster_model::marks::{NodeRun, RunPhase};
 use cluster_model::node::Node;
+use evacuation::guests::Moves;
 use evacuation::plan::{self, DrainPlan};
 use evacuation::request::Strategy;
 use evacuation::surge::detach::Circumstances;
-use evacuation_runner::observe::{self, Observation};
+use evacuation_runner::observe::{self, Observation, Scope};
 use evacuation_runner::preflight::{self, MissingRight, Right};
 use kubectl_common::failure::Failure;
 use kubectl_common::flags::DryRun;
@@ -19,7 +20,7 @@ use kubectl_common::report::Output;
 use crate::failure::{CommandError, call_failed, list_failed};
 use crate::job::{Job, Targets};
 use crate::session::{Session, now};
-use crate::{nodes, rights};
+use crate::{guests, nodes, rights};
 
 /// The plugins that leave marks on nodes. A mark that names another program is no reason to print that name.
 const PLUGINS: [&str; 2] = ["safedrain", "vmievict"];
@@ -32,6 +33,8 @@ pub(crate) struct Look {
     pub(crate) plan: DrainPlan,
     /// The rights without which the run would fail half-way.
     pub(crate) missing: Vec<MissingRight>,
+    /// What else keeps the run from beginning.
+    pub(crate) obstacle: Option<CommandError>,
 }
 
 /// Looks. `None`: the selector chooses no node.
@@ -50,9 +53,15 @@ pub(crate) async fn look(
     warn_of_marks(session.plugin, output, &all_nodes, &targets);
     let with_handovers = request.strategy != Strategy::Evict;
     let selector = job.pod_selector.as_ref().map(|selector| selector.text.as_str());
-    let observation = observe::for_drain(&session.access, all_nodes, &targets, selector, with_handovers)
+    let scope = match request.moves {
+        Moves::Everything => Scope::Pods { with_handovers },
+        Moves::GuestsOnly => Scope::GuestsOnly,
+    };
+    let mut observation = observe::for_drain(&session.access, all_nodes, &targets, selector, scope)
         .await
         .map_err(|error| list_failed(session, &error))?;
+    let installation = guests::look(job, session, &targets, &mut observation).await?;
+    let observation = observation;
     let may_not_patch = preflight::lacking(&session.access, Right::PATCH_PODS, &observation.handover_namespaces)
         .await
         .map_err(|error| call_failed(session, &error, "ask what you may do"))?;
@@ -64,13 +73,28 @@ pub(crate) async fn look(
     };
     let mut plan = make(&circumstances);
     let missing = rights::missing(session, &rights::of_drain(request, &plan, &observation)).await?;
+    let mut obstacle = None;
+    if let Some(installation) = &installation {
+        let cluster = &observation.cluster;
+        guests::warn(installation, &targets, cluster.virtualization(), now(), output);
+        // Without a virtual machine there is nothing that it could keep from moving.
+        let has_guests = !plan.vms.is_empty() || !plan.incoming.is_empty();
+        obstacle = has_guests.then(|| guests::obstacle(installation, &targets, cluster)).flatten();
+    }
     // A client's dry run sends nothing that could be taken for a write, so policy webhooks are not asked.
     if job.dry_run != DryRun::Client && missing.is_empty() {
         circumstances.patch_denied =
             preflight::denied_patches(&session.access, &plan, &observation.cluster, now()).await;
         plan = make(&circumstances);
     }
-    Ok(Some(Look { targets, observation, circumstances, plan, missing }))
+    if let Some(installation) = &installation
+        && job.dry_run == DryRun::Server
+        && missing.is_empty()
+        && obstacle.is_none()
+    {
+        guests::rehearse(session, installation, &observation.cluster, &mut plan, output).await;
+    }
+    Ok(Some(Look { targets, observation, circumstances, plan, missing, obstacle }))
 }
 
 async fn find_nodes(session: &Session, targets: &Targets) -> Result<(Vec<NodeName>, Vec<Node>), Failure> {

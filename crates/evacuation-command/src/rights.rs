@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use cluster_model::kubevirt::Means;
 use evacuation::plan::{Action, DrainPlan};
 use evacuation::request::{DrainRequest, Removal};
 use evacuation_runner::observe::Observation;
@@ -21,13 +22,51 @@ pub(crate) fn of_drain(request: &DrainRequest, plan: &DrainPlan, observation: &O
         Removal::Delete => Right::DELETE_PODS,
     };
     let mut needs = vec![Need::everywhere(Right::PATCH_NODES), Need::within(removal, leaving)];
+    needs.extend(of_guests(request, plan, observation));
     needs.extend(of_the_view(observation));
     needs
 }
 
-/// What giving back needs.
-pub(crate) fn of_undo(detached: BTreeSet<String>, observation: &Observation) -> Vec<Need> {
-    let mut needs = vec![Need::everywhere(Right::PATCH_NODES), Need::within(Right::PATCH_PODS, detached)];
+/// What the virtual machines of a plan need, each by its means; and what calling their evacuation off would.
+fn of_guests(request: &DrainRequest, plan: &DrainPlan, observation: &Observation) -> Vec<Need> {
+    let by = |wanted: fn(Means) -> bool| -> BTreeSet<String> {
+        plan.vms.iter().filter(|vm| wanted(vm.means)).map(|vm| vm.namespace.clone()).collect()
+    };
+    let evicts = by(|means| matches!(means, Means::Evacuate | Means::Mark | Means::Evict));
+    let migrates = by(|means| matches!(means, Means::Evacuate | Means::Mark | Means::CreateMigration | Means::Follow));
+    let marks = by(|means| matches!(means, Means::Evacuate | Means::Mark | Means::Follow));
+    let can_cancel = observation.cluster.virtualization().features().can_cancel_evacuation;
+    let marks = if can_cancel { marks } else { BTreeSet::new() };
+    let stale = if request.guests.delete_stale_launchers { migrates.clone() } else { BTreeSet::new() };
+    vec![
+        Need::within(Right::EVICT_PODS, evicts),
+        Need::within(Right::CREATE_MIGRATIONS, by(|means| means == Means::CreateMigration)),
+        Need::within(Right::DELETE_MIGRATIONS, migrates),
+        Need::within(Right::EVACUATE, marks.clone()),
+        Need::within(Right::CANCEL_EVACUATION, marks),
+        Need::within(Right::RESTART_MACHINES, by(|means| means == Means::RestartMachine)),
+        Need::within(Right::STOP_MACHINES, by(|means| means == Means::StopMachine)),
+        Need::within(Right::DELETE_INSTANCES, by(|means| means == Means::DeleteInstance)),
+        Need::within(Right::DELETE_PODS, stale),
+    ]
+}
+
+/// What giving back needs. `evacuating` are the namespaces of virtual machines whose evacuation is called off,
+/// `stopped` of those that get their run strategy back.
+pub(crate) fn of_undo(
+    detached: BTreeSet<String>,
+    evacuating: BTreeSet<String>,
+    stopped: BTreeSet<String>,
+    observation: &Observation,
+) -> Vec<Need> {
+    let mut needs = vec![
+        Need::everywhere(Right::PATCH_NODES),
+        Need::within(Right::PATCH_PODS, detached),
+        Need::within(Right::EVACUATE, evacuating.clone()),
+        Need::within(Right::CANCEL_EVACUATION, evacuating.clone()),
+        Need::within(Right::DELETE_MIGRATIONS, evacuating),
+        Need::within(Right::PATCH_MACHINES, stopped),
+    ];
     needs.extend(of_the_view(observation));
     needs
 }
@@ -37,14 +76,22 @@ fn of_the_view(observation: &Observation) -> Vec<Need> {
     let handovers = &observation.handover_namespaces;
     let budgets = observation.cluster.budgets().map(|budget| budget.key.namespace.clone());
     let budgets = budgets.filter(|namespace| observation.eviction_namespaces.contains(namespace));
-    vec![
+    let guests = observation.guest_namespaces.as_ref().map(|namespaces| {
+        [
+            Need::everywhere(Right::WATCH_INSTANCES),
+            Need::everywhere(Right::WATCH_MIGRATIONS),
+            Need::within(Right::WATCH_MACHINES, namespaces.clone()),
+        ]
+    });
+    let others = vec![
         Need::everywhere(Right::WATCH_NODES),
         Need::everywhere(Right::WATCH_PODS),
         Need::within(Right::GET_PODS, handovers.clone()),
         Need::within(Right::WATCH_REPLICA_SETS, handovers.clone()),
         Need::within(Right::WATCH_ENDPOINT_SLICES, handovers.clone()),
         Need::within(Right::WATCH_BUDGETS, handovers.iter().cloned().chain(budgets).collect()),
-    ]
+    ];
+    others.into_iter().chain(guests.into_iter().flatten()).collect()
 }
 
 /// Asks the server which of these the user lacks.

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use cluster_model::identity::{NodeName, PodId};
+use cluster_model::identity::{NodeName, ObjectKey, PodId};
+use cluster_model::kubevirt::VirtualMachineInstance;
+use cluster_model::marks::NodeRun;
 use cluster_model::node::Node;
 use evacuation::engine::{Engine, Outcome, StepEnd};
 use evacuation::request::{DrainRequest, Strategy};
 use evacuation_runner::interrupts::{Interrupted, Interrupts};
 use evacuation_runner::live_view::LiveView;
-use evacuation_runner::observe::{self, ListError, Observation};
+use evacuation_runner::observe::{self, ListError, Observation, Scope};
 use evacuation_runner::run::{self, News, RunEnd};
 use kubectl_common::exit::ExitStatus;
 use kubectl_common::failure::Failure;
@@ -21,7 +23,7 @@ use crate::failure::{CommandError, count, list_failed};
 use crate::job::Job;
 use crate::render::{Narrator, Voice};
 use crate::session::{self, Session, now};
-use crate::{look, nodes, rights};
+use crate::{guests, look, nodes, rights};
 
 /// For how many pods that stay detached the next command is told.
 const TOLD: usize = 3;
@@ -142,13 +144,26 @@ async fn look(job: &Job, named: &[NodeName], output: &Output) -> Result<Found, F
     let is_meant = |name: &NodeName| named.is_empty() || named.contains(name);
     found.retain(|pod| pod.node.as_ref().is_some_and(is_meant));
     let marked = nodes.iter().filter(|node: &&Node| node.run.is_some() && is_meant(&node.name)).map(|node| &node.name);
-    let targets: BTreeSet<NodeName> = marked.cloned().chain(found.iter().filter_map(|pod| pod.node.clone())).collect();
+    // An evacuation of virtual machines may go on without any mark of ours: one that `kubectl drain` began.
+    let asked_for = if job.is_for_guests { named } else { &[] };
+    let detached_on = found.iter().filter_map(|pod| pod.node.clone());
+    let targets: BTreeSet<NodeName> = marked.cloned().chain(detached_on).chain(asked_for.iter().cloned()).collect();
     let targets: Vec<NodeName> = targets.into_iter().collect();
     if targets.is_empty() {
         return Ok(Found { session, targets, observation: None, detached: Vec::new() });
     }
     look::check_marks(&nodes, &targets)?;
-    let observation = observe::for_drain(access, nodes, &targets, None, false).await.map_err(|error| failed(&error))?;
+    let scope = Scope::Pods { with_handovers: false };
+    let stopped: BTreeSet<String> = nodes
+        .iter()
+        .filter(|node| targets.contains(&node.name))
+        .filter_map(NodeRun::of)
+        .flat_map(|run| run.stopped)
+        .map(|machine| machine.key.namespace)
+        .collect();
+    let mut observation =
+        observe::for_drain(access, nodes, &targets, None, scope).await.map_err(|error| failed(&error))?;
+    guests::look(job, &session, &targets, &mut observation).await?;
     let on_targets = observation.cluster.pods().filter(|pod| pod.detached.is_some());
     let detached: Vec<_> = on_targets
         .filter_map(|pod| Some((pod.id.clone(), pod.node.clone()?)))
@@ -156,12 +171,26 @@ async fn look(job: &Job, named: &[NodeName], output: &Output) -> Result<Found, F
         .collect();
     if job.dry_run == DryRun::None {
         let namespaces = detached.iter().map(|(pod, _)| pod.namespace.clone()).collect();
-        let missing = rights::missing(&session, &rights::of_undo(namespaces, &observation)).await?;
+        let evacuating = evacuating(&targets, &observation).map(|vm| vm.namespace.clone()).collect();
+        let needs = rights::of_undo(namespaces, evacuating, stopped, &observation);
+        let missing = rights::missing(&session, &needs).await?;
         if !missing.is_empty() {
             return Err(CommandError::may_not(missing, &session).into());
         }
     }
     Ok(Found { session, targets, observation: Some(observation), detached })
+}
+
+/// The virtual machines whose evacuation of one of these nodes is under way.
+fn evacuating<'a>(targets: &'a [NodeName], observation: &'a Observation) -> impl Iterator<Item = &'a ObjectKey> {
+    let virtualization = observation.cluster.virtualization();
+    let is_under_way = |vm: &&VirtualMachineInstance| {
+        let migration = virtualization.migration_in_flight(&vm.metadata.key);
+        targets.iter().any(|node| {
+            vm.evacuation_node.as_ref() == Some(node) || migration.is_some_and(|migration| migration.empties(node))
+        })
+    };
+    virtualization.instances().filter(move |vm| is_under_way(vm)).map(|vm| &vm.metadata.key)
 }
 
 fn show_dry_run<'a>(

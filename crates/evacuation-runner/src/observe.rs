@@ -96,14 +96,25 @@ pub async fn replica_sets(access: &ApiAccess, namespace: &str) -> Result<Vec<Cha
     Listed::ReplicaSets.list(access, namespace).await
 }
 
-/// Looks at everything that the drain of `targets` depends on. `with_handovers` says whether pods may be handed over;
-/// without, fewer kinds are listed.
+/// For what the nodes are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// All pods are to leave.
+    Pods {
+        /// Whether some may be handed over; without, fewer kinds are listed.
+        with_handovers: bool,
+    },
+    /// Only virtual machines are to leave: of what is around them only the budgets matter.
+    GuestsOnly,
+}
+
+/// Looks at everything that the drain of `targets` depends on.
 pub async fn for_drain(
     access: &ApiAccess,
     all_nodes: Vec<Node>,
     targets: &[NodeName],
     pod_selector: Option<&str>,
-    with_handovers: bool,
+    scope: Scope,
 ) -> Result<Observation, ListError> {
     let mut cluster = ClusterSnapshot::default();
     for node in all_nodes {
@@ -126,7 +137,7 @@ pub async fn for_drain(
                 .await?;
         }
     }
-    let scopes = scopes(&cluster, with_handovers);
+    let scopes = needs(&cluster, scope);
     let (mut handover_namespaces, mut eviction_namespaces) = (BTreeSet::new(), BTreeSet::new());
     for (namespace, scope) in &scopes {
         let into = if scope.handover { &mut handover_namespaces } else { &mut eviction_namespaces };
@@ -147,7 +158,9 @@ pub async fn for_drain(
 
 /// What a namespace has to be looked at for.
 #[derive(Clone, Copy, Debug, Default)]
-struct Scope {
+#[expect(clippy::struct_excessive_bools, reason = "independent facts about one namespace")]
+struct Needs {
+    only_budgets: bool,
     handover: bool,
     claims: bool,
     daemon_sets: bool,
@@ -170,8 +183,16 @@ enum Listed {
     Claims,
 }
 
-fn scopes(cluster: &ClusterSnapshot, with_handovers: bool) -> BTreeMap<String, Scope> {
-    let mut scopes: BTreeMap<String, Scope> = BTreeMap::new();
+fn needs(cluster: &ClusterSnapshot, scope: Scope) -> BTreeMap<String, Needs> {
+    let with_handovers = match scope {
+        Scope::Pods { with_handovers } => with_handovers,
+        Scope::GuestsOnly => {
+            let guests = cluster.pods().filter(|pod| evacuation::guests::is_guests_pod(pod));
+            let budgets = Needs { only_budgets: true, ..Needs::default() };
+            return guests.map(|pod| (pod.id.namespace.clone(), budgets)).collect();
+        }
+    };
+    let mut scopes: BTreeMap<String, Needs> = BTreeMap::new();
     for pod in cluster.pods().filter(|pod| !pod.is_mirror) {
         let owner = owner_kind(pod);
         let scope = scopes.entry(pod.id.namespace.clone()).or_default();
@@ -185,8 +206,11 @@ fn scopes(cluster: &ClusterSnapshot, with_handovers: bool) -> BTreeMap<String, S
     scopes
 }
 
-impl Scope {
+impl Needs {
     fn kinds(self) -> Vec<Listed> {
+        if self.only_budgets {
+            return vec![Listed::Budgets];
+        }
         let mut kinds = vec![Listed::ReplicaSets, Listed::Budgets, Listed::Slices];
         if self.handover {
             kinds.extend([

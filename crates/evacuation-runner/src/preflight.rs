@@ -64,12 +64,42 @@ impl Right {
     pub const UPDATE_LEASES: Self = Self::on_leases("update");
     /// To unlock it.
     pub const DELETE_LEASES: Self = Self::on_leases("delete");
+    /// To see what becomes of virtual machines.
+    pub const WATCH_INSTANCES: Self = Self::on_kubevirt("watch", "virtualmachineinstances");
+    /// To see how migrations go.
+    pub const WATCH_MIGRATIONS: Self = Self::on_kubevirt("watch", "virtualmachineinstancemigrations");
+    /// To see who starts a guest again.
+    pub const WATCH_MACHINES: Self = Self::on_kubevirt("watch", "virtualmachines");
+    /// To migrate a virtual machine that an eviction would shut down.
+    pub const CREATE_MIGRATIONS: Self = Self::on_kubevirt("create", "virtualmachineinstancemigrations");
+    /// To abort a migration.
+    pub const DELETE_MIGRATIONS: Self = Self::on_kubevirt("delete", "virtualmachineinstancemigrations");
+    /// To end a virtual machine whose eviction is refused for ever.
+    pub const DELETE_INSTANCES: Self = Self::on_kubevirt("delete", "virtualmachineinstances");
+    /// To give a virtual machine its run strategy back.
+    pub const PATCH_MACHINES: Self = Self::on_kubevirt("patch", "virtualmachines");
+    /// To call an evacuation off: the API server asks for this one.
+    pub const EVACUATE: Self = Self::of_virt_api("virtualmachineinstances", "evacuate");
+    /// To call an evacuation off: virt-api asks for this one (OBSERVED, corrections 4).
+    pub const CANCEL_EVACUATION: Self = Self::of_virt_api("virtualmachineinstances", "evacuate/cancel");
+    /// To restart a virtual machine.
+    pub const RESTART_MACHINES: Self = Self::of_virt_api("virtualmachines", "restart");
+    /// To stop a virtual machine.
+    pub const STOP_MACHINES: Self = Self::of_virt_api("virtualmachines", "stop");
     /// To see when a budget has room.
     pub const WATCH_BUDGETS: Self =
         Self { verb: "watch", group: "policy", resource: "poddisruptionbudgets", subresource: "" };
 }
 
 impl Right {
+    const fn on_kubevirt(verb: &'static str, resource: &'static str) -> Self {
+        Self { verb, group: "kubevirt.io", resource, subresource: "" }
+    }
+
+    const fn of_virt_api(resource: &'static str, subresource: &'static str) -> Self {
+        Self { verb: "update", group: "subresources.kubevirt.io", resource, subresource }
+    }
+
     const fn on_leases(verb: &'static str) -> Self {
         Self { verb, group: "coordination.k8s.io", resource: "leases", subresource: "" }
     }

@@ -1,7 +1,7 @@
 //! The command line: `kubectl drain`'s flags with their meaning, and what goes beyond them.
 
 use clap::Parser;
-use evacuation_command::flags::{CommandLine, NodeFlags, PodFlags, RunFlags};
+use evacuation_command::flags::{CommandLine, GuestFlags, NodeFlags, PodFlags, RunFlags};
 
 /// Drain nodes make-before-break
 ///
@@ -23,6 +23,10 @@ pub struct DrainArgs {
     #[command(flatten)]
     pub pods: PodFlags,
 
+    /// What may happen to virtual machines.
+    #[command(flatten, next_help_heading = "Virtual machines (KubeVirt)")]
+    pub guests: GuestFlags,
+
     /// What is done, and how it is told.
     #[command(flatten)]
     pub run: RunFlags,
@@ -38,6 +42,10 @@ impl CommandLine for DrainArgs {
 
     fn pods(&self) -> &PodFlags {
         &self.pods
+    }
+
+    fn guests(&self) -> &GuestFlags {
+        &self.guests
     }
 
     fn run(&self) -> &RunFlags {

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use cluster_model::identity::PodId;
+use cluster_model::identity::{ObjectKey, PodId};
+use cluster_model::kubevirt;
 
 use super::{Action, DrainPlan, PodPlan};
 
@@ -13,20 +14,29 @@ pub enum Drift {
     Appeared(PodId, Action),
     /// Something else would happen to this pod.
     Changed(PodId, Action, Action),
+    /// A virtual machine that the shown plan did not have.
+    VmAppeared(ObjectKey, kubevirt::Action),
+    /// Something else would happen to this virtual machine.
+    VmChanged(ObjectKey, kubevirt::Action, kubevirt::Action),
 }
 
-/// Compares two plans. A pod that went meanwhile, one that stays, and one that goes by itself are no difference.
+/// Compares two plans. What went meanwhile, stays, or goes by itself is no difference.
 pub fn between(shown: &DrainPlan, current: &DrainPlan) -> Vec<Drift> {
+    let vms: BTreeMap<_, _> = shown.vms.iter().map(|vm| (&vm.uid, vm.action)).collect();
+    let vm_drift = current.vms.iter().filter(|vm| vm.action != kubevirt::Action::Leave).filter_map(|vm| {
+        let key = || ObjectKey::new(&vm.namespace, &vm.name);
+        match vms.get(&vm.uid) {
+            None => Some(Drift::VmAppeared(key(), vm.action)),
+            Some(&action) if action != vm.action => Some(Drift::VmChanged(key(), action, vm.action)),
+            Some(_) => None,
+        }
+    });
     let before: BTreeMap<_, _> = shown.pods().map(|(_, pod)| (&pod.pod, pod.action)).collect();
     let matters = |pod: &&PodPlan| !matches!(pod.action, Action::Leave | Action::Wait);
-    current
-        .pods()
-        .map(|(_, pod)| pod)
-        .filter(matters)
-        .filter_map(|pod| match before.get(&pod.pod) {
-            None => Some(Drift::Appeared(pod.pod.clone(), pod.action)),
-            Some(&action) if action != pod.action => Some(Drift::Changed(pod.pod.clone(), action, pod.action)),
-            Some(_) => None,
-        })
-        .collect()
+    let pod_drift = current.pods().map(|(_, pod)| pod).filter(matters).filter_map(|pod| match before.get(&pod.pod) {
+        None => Some(Drift::Appeared(pod.pod.clone(), pod.action)),
+        Some(&action) if action != pod.action => Some(Drift::Changed(pod.pod.clone(), action, pod.action)),
+        Some(_) => None,
+    });
+    vm_drift.chain(pod_drift).collect()
 }
