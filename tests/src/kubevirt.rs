@@ -44,6 +44,8 @@ pub struct Setup {
     pub parallel_migrations_per_cluster: u32,
     /// How many migrations may run from one node.
     pub parallel_outbound_migrations_per_node: u32,
+    /// Whether virt-controller and the node side run. Without them objects stay as a test writes them.
+    pub has_controllers: bool,
 }
 
 /// The accounts as which the stand-in's parts act; what they write of a VMI's status stays (reference 1).
@@ -73,6 +75,7 @@ impl Default for Setup {
             eviction_strategy: String::from("None"),
             parallel_migrations_per_cluster: 5,
             parallel_outbound_migrations_per_node: 2,
+            has_controllers: true,
         }
     }
 }
