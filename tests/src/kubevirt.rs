@@ -110,9 +110,10 @@ impl Account {
 }
 
 impl KubeVirt {
-    /// Installs the stand-in and returns once it answers.
+    /// Installs the stand-in and returns once it answers. A cluster with a genuine KubeVirt is refused.
     pub async fn install(control_plane: &ControlPlane, setup: Setup) -> Self {
         let client = control_plane.client().await;
+        install::refuse_genuine(&client).await;
         install::custom_resources(&client).await;
         install::kubevirt_object(&client, &setup).await;
         let endpoint = Endpoint::on_free_port();
@@ -177,6 +178,11 @@ impl KubeVirt {
         api.patch(install::KUBEVIRT, &PatchParams::default(), &Patch::Merge(&patch))
             .await
             .unwrap_or_else(|error| panic!("configure KubeVirt: {error}"));
+    }
+
+    /// Takes away what would make the API server ask a stand-in that has ended: for a cluster that outlives it.
+    pub async fn take_away_webhooks(self) {
+        install::take_away_virt_api(&self.control_plane.client().await).await;
     }
 
     fn server(&self) -> &Server {
