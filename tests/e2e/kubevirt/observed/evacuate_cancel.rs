@@ -121,8 +121,11 @@ async fn accepts_only_who_accepts_anything() {
     let by_hand = ByHand::new("kv-cancel-accept").await;
     by_hand.vmi("vm-h", Some("LiveMigrate"), running(&by_hand.node, true)).await;
     let body = naming(&by_hand.node);
-    let answer = by_hand.put_as(&by_hand.client, OF_VMI, "application/json", &body).await;
-    assert_eq!(answer, Answer::plain(406, "406: Not Acceptable"));
+    let others = ["restart", "stop", "migrate"].map(|action| format!("virtualmachines/vm-h/{action}"));
+    for path in others.iter().map(String::as_str).chain([OF_VMI, OF_VM]) {
+        let answer = by_hand.put_as(&by_hand.client, path, "application/json", &body).await;
+        assert_eq!(answer, Answer::plain(406, "406: Not Acceptable"), "{path}");
+    }
     for accept in ["*/*", JSON_OR_ANYTHING] {
         let answer = by_hand.put_as(&by_hand.client, OF_VMI, accept, &body).await;
         assert_eq!(answer, Answer::empty(200), "{accept}");

@@ -2,7 +2,7 @@
 //! another default.
 
 use e2e::kubevirt::Setup;
-use e2e::{ControlPlane, KubeVirt};
+use e2e::{ControlPlane, KubeVirt, Kubectl};
 use http::Method;
 use serde_json::{Value, json};
 
@@ -44,6 +44,11 @@ async fn without_virt_api_no_launcher_can_be_evicted() {
         assert!(by_hand.is_untouched(pod).await);
     }
     assert_eq!(by_hand.evict("plain").await, Answer::granted(), "others are no affair of virt-api's");
+    let drain = ["drain", &by_hand.node, "--ignore-daemonsets", "--force"];
+    let drain = Kubectl::run(&by_hand.ns, drain).await.expect_code(1);
+    assert!(drain.stderr.contains("connect: connection refused"), "{drain}");
+    let node = by_hand.ns.nodes().get(&by_hand.node).await.unwrap();
+    assert_eq!(node.spec.unwrap().unschedulable, Some(true), "kubectl drain leaves the node cordoned");
     let discovery = discover(&by_hand).await;
     assert_eq!((discovery.code, discovery.content_type.as_str()), (503, "text/plain; charset=utf-8"));
 
