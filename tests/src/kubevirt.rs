@@ -81,6 +81,11 @@ impl Default for Setup {
 }
 
 impl Setup {
+    /// Returns the default setup without virt-controller and the node side: objects stay as a test writes them.
+    pub fn only_virt_api() -> Self {
+        Self { has_controllers: false, ..Self::default() }
+    }
+
     /// Returns it as `.spec.configuration` of the KubeVirt object.
     fn configuration(&self) -> Value {
         json!({

@@ -28,10 +28,7 @@ impl ByHand {
     pub(super) async fn new(purpose: &str) -> Self {
         static ALONE: OnceCell<KubeVirt> = OnceCell::const_new();
         let kubevirt = ALONE
-            .get_or_init(|| async {
-                let setup = Setup { has_controllers: false, ..Setup::default() };
-                KubeVirt::install(&ControlPlane::start(), setup).await
-            })
+            .get_or_init(|| async { KubeVirt::install(&ControlPlane::start(), Setup::only_virt_api()).await })
             .await;
         Self::on(kubevirt, purpose).await
     }

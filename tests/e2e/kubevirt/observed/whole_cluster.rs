@@ -10,7 +10,7 @@ use super::by_hand::{ByHand, running};
 use super::wire::{Answer, JSON_OR_ANYTHING, send};
 
 async fn alone() -> KubeVirt {
-    KubeVirt::install(&ControlPlane::start(), Setup { has_controllers: false, ..Setup::default() }).await
+    KubeVirt::install(&ControlPlane::start(), Setup::only_virt_api()).await
 }
 
 #[tokio::test]
