@@ -125,7 +125,7 @@ impl Remedies for CommandError {
             ],
             Self::NoKubeVirt => vec![
                 Remedy::Command("kubectl api-resources --api-group=kubevirt.io".to_owned()),
-                Remedy::Explain("`kubectl safedrain` empties nodes without virtual machines".to_owned()),
+                Remedy::Explain("a node without virtual machines is emptied like any other".to_owned()),
             ],
             Self::OldKubeVirt { .. } => vec![
                 Remedy::Flag("--dry-run=client".to_owned()),
