@@ -9,6 +9,7 @@
 
 mod control_plane;
 mod kubelet;
+mod kubevirt;
 mod recording;
 mod running;
 mod safedrain;

@@ -196,6 +196,17 @@ impl ControlPlane {
         Client::try_from(config).unwrap_or_else(|error| panic!("make a client of {user}: {error}"))
     }
 
+    /// Returns a client of the administrator that acts as another user, for example one that no kubeconfig has.
+    pub(crate) async fn client_acting_as(&self, user: &str, group: &str) -> Client {
+        let options = KubeConfigOptions { context: self.context_of("admin"), ..KubeConfigOptions::default() };
+        let mut config = Config::from_custom_kubeconfig(self.inner.kubeconfig.clone(), &options)
+            .await
+            .unwrap_or_else(|error| panic!("make a client of {user}: {error}"));
+        config.auth_info.impersonate = Some(user.to_owned());
+        config.auth_info.impersonate_groups = Some(vec![group.to_owned()]);
+        Client::try_from(config).unwrap_or_else(|error| panic!("make a client of {user}: {error}"))
+    }
+
     /// Returns a client that sends requests of others on as they are: it adds the user's token and tries nothing twice.
     pub(crate) async fn forwarding_client(&self, user: &User) -> Client {
         let kubeconfig = Kubeconfig::read_from(&user.kubeconfig).expect("the harness wrote this kubeconfig");

@@ -9,6 +9,7 @@
 //! | [`wait`] | waiting for a condition by watching, with a deadline |
 //! | [`endpoints`] | the record of every change of a Service's ready endpoints |
 //! | [`audit`] | every request that a user sent, as the server saw it |
+//! | [`kubevirt`] | a stand-in for KubeVirt |
 //! | [`fault_proxy`] | what stands between a plugin and the API server and does both of them harm |
 //! | [`plugin`] | the plugins, run through the real kubectl |
 //!
@@ -30,6 +31,7 @@ mod changes;
 pub mod control_plane;
 pub mod endpoints;
 pub mod fault_proxy;
+pub mod kubevirt;
 pub mod namespace;
 pub mod node;
 pub mod plugin;
@@ -41,6 +43,7 @@ pub use audit::{AuditEvent, AuditLog};
 pub use control_plane::{ControlPlane, User};
 pub use endpoints::{EndpointRecorder, Sample};
 pub use fault_proxy::{Fault, FaultProxy, Schedule};
+pub use kubevirt::KubeVirt;
 pub use namespace::Namespace;
 pub use plugin::{Invocation, Kubectl, Plugin, Run, Running, packages_folder};
 pub use roles::{Grant, Roles};

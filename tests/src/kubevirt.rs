@@ -1,0 +1,197 @@
+//! A stand-in for KubeVirt on the tests' control plane. It is no KubeVirt: it plays virt-api, faithful to what the
+//! genuine one was seen to answer, and runs no guest.
+//!
+//! | module | what it plays |
+//! |---|---|
+//! | `definitions` | the custom resources, from KubeVirt's published description |
+//! | `install` | virt-operator: what an installation puts into the cluster |
+//! | `virt_api` | virt-api: webhooks and subresources |
+//!
+//! Each rule names its source: `OBSERVED` is what the genuine virt-api and virt-controller were seen to do (on a real
+//! API server, KubeVirt's main of 2026-08-22, just after v1.9.0), `reference` is what their source says.
+
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a field that a JSON object has not is null, and the objects that are indexed for writing are objects"
+)]
+
+mod definitions;
+mod install;
+mod virt_api;
+
+use std::thread;
+
+use kube::Client;
+use kube::api::{Api, DynamicObject, Patch, PatchParams};
+use kube::core::{ApiResource, GroupVersionKind};
+use serde_json::{Value, json};
+use tokio::sync::OnceCell;
+
+use crate::control_plane::ControlPlane;
+use virt_api::{Endpoint, Server};
+
+/// The namespace in which KubeVirt is installed.
+pub const NAMESPACE: &str = "kubevirt";
+
+/// What KubeVirt is installed with.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// The version that the KubeVirt object shows, for example `v1.9.0`. Before v1.7 there is no `evacuate/cancel`.
+    pub version: String,
+    /// The eviction strategy of VMIs that name none.
+    pub eviction_strategy: String,
+    /// How many migrations may run in the cluster.
+    pub parallel_migrations_per_cluster: u32,
+    /// How many migrations may run from one node.
+    pub parallel_outbound_migrations_per_node: u32,
+}
+
+/// The accounts as which the stand-in's parts act; what they write of a VMI's status stays (reference 1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Account {
+    /// virt-api.
+    Api,
+    /// virt-controller.
+    Controller,
+    /// virt-handler.
+    Handler,
+}
+
+/// An installed stand-in. It ends when this is dropped; what it put into the cluster stays.
+#[derive(Debug)]
+pub struct KubeVirt {
+    control_plane: ControlPlane,
+    virt_api: Option<Server>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Default for Setup {
+    /// Returns what a new KubeVirt is set to (reference 3.2 and 0).
+    fn default() -> Self {
+        Self {
+            version: String::from("v1.9.0"),
+            eviction_strategy: String::from("None"),
+            parallel_migrations_per_cluster: 5,
+            parallel_outbound_migrations_per_node: 2,
+        }
+    }
+}
+
+impl Setup {
+    /// Returns it as `.spec.configuration` of the KubeVirt object.
+    fn configuration(&self) -> Value {
+        json!({
+            "evictionStrategy": self.eviction_strategy,
+            "migrations": {
+                "parallelMigrationsPerCluster": self.parallel_migrations_per_cluster,
+                "parallelOutboundMigrationsPerNode": self.parallel_outbound_migrations_per_node,
+            },
+        })
+    }
+}
+
+impl Account {
+    /// Returns the user's name, as in `request.userInfo.username`.
+    pub fn user_name(self) -> &'static str {
+        match self {
+            Self::Api => "system:serviceaccount:kubevirt:kubevirt-apiserver",
+            Self::Controller => "system:serviceaccount:kubevirt:kubevirt-controller",
+            Self::Handler => "system:serviceaccount:kubevirt:kubevirt-handler",
+        }
+    }
+
+    /// Returns a client that acts as this account, with every right.
+    pub async fn client(self, control_plane: &ControlPlane) -> Client {
+        control_plane.client_acting_as(self.user_name(), "system:masters").await
+    }
+}
+
+impl KubeVirt {
+    /// Installs the stand-in and returns once it answers.
+    pub async fn install(control_plane: &ControlPlane, setup: Setup) -> Self {
+        let client = control_plane.client().await;
+        install::custom_resources(&client).await;
+        install::kubevirt_object(&client, &setup).await;
+        let endpoint = Endpoint::on_free_port();
+        let (port, certificate) = (endpoint.port(), endpoint.certificate().to_owned());
+        let (server, serving) = Server::new(endpoint);
+        let of_thread = control_plane.clone();
+        let thread = thread::Builder::new()
+            .name(String::from("kubevirt-stand-in"))
+            .spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build()
+                    .expect("a runtime of the stand-in's own can be made");
+                runtime.block_on(serving.run(&of_thread));
+            })
+            .expect("a thread can be started");
+        server.listens(true).await;
+        install::virt_api(&client, port, &certificate).await;
+        Self { control_plane: control_plane.clone(), virt_api: Some(server), thread: Some(thread) }
+    }
+
+    /// Returns the stand-in with the default setup on the control plane of this test process, installed on first use.
+    pub async fn shared() -> &'static Self {
+        static SHARED: OnceCell<KubeVirt> = OnceCell::const_new();
+        SHARED.get_or_init(|| Self::install(ControlPlane::shared(), Setup::default())).await
+    }
+
+    /// Returns the control plane on which it is installed.
+    pub fn control_plane(&self) -> &ControlPlane {
+        &self.control_plane
+    }
+
+    /// Returns virt-api's address, as the API server's messages show it: `127.0.0.1:PORT`.
+    pub fn virt_api_address(&self) -> String {
+        self.server().address()
+    }
+
+    /// Stops virt-api as if all its pods were gone: connections are refused. For a control plane of the test's own.
+    pub async fn stop_virt_api(&self) {
+        self.server().want(false).await;
+    }
+
+    /// Starts virt-api again, at the same address; returns once the API server reaches it.
+    pub async fn start_virt_api(&self) {
+        self.server().want(true).await;
+        install::look_at_api_service(&self.control_plane.client().await, "virt-api has been started again").await;
+    }
+
+    /// Shows another version in the KubeVirt object, and behaves like it where this module knows a difference. For a
+    /// control plane of the test's own.
+    pub async fn set_version(&self, version: &str) {
+        let client = self.control_plane.client().await;
+        install::write_status(&client, version).await;
+        install::look_at_api_service(&client, version).await;
+    }
+
+    /// Merges `configuration` into `.spec.configuration` of the KubeVirt object; it holds at once. For a control plane
+    /// of the test's own.
+    pub async fn configure(&self, configuration: Value) {
+        let api = kubevirt_objects(self.control_plane.client().await);
+        let patch = json!({ "spec": { "configuration": configuration } });
+        api.patch(install::KUBEVIRT, &PatchParams::default(), &Patch::Merge(&patch))
+            .await
+            .unwrap_or_else(|error| panic!("configure KubeVirt: {error}"));
+    }
+
+    fn server(&self) -> &Server {
+        self.virt_api.as_ref().expect("the server is there until this is dropped")
+    }
+}
+
+impl Drop for KubeVirt {
+    fn drop(&mut self) {
+        // The thread ends when nobody is left who could want anything of it.
+        drop(self.virt_api.take());
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+    }
+}
+
+fn kubevirt_objects(client: Client) -> Api<DynamicObject> {
+    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("kubevirt.io", "v1", "KubeVirt"));
+    Api::namespaced_with(client, NAMESPACE, &resource)
+}
