@@ -208,7 +208,7 @@ impl ControlPlane {
     }
 
     /// Returns a client that sends requests of others on as they are: it adds the user's token and tries nothing twice.
-    pub(crate) async fn forwarding_client(&self, user: &User) -> Client {
+    pub async fn forwarding_client(&self, user: &User) -> Client {
         let kubeconfig = Kubeconfig::read_from(&user.kubeconfig).expect("the harness wrote this kubeconfig");
         let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
             .await

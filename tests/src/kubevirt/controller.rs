@@ -53,16 +53,10 @@ use tokio::sync::oneshot;
 use tokio::time;
 use tokio::{runtime, select};
 
+use super::Account;
 use crate::control_plane::ControlPlane;
 use cluster::{Actor, Cluster, Complaints, Kind, Written};
 use object::Object;
-
-/// The accounts that write, besides kubelet's, which is the administrator here. virt-api knows KubeVirt by them
-/// (reference 3.4).
-const ACCOUNTS: [(Actor, &str); 2] = [
-    (Actor::Controller, "system:serviceaccount:kubevirt:kubevirt-controller"),
-    (Actor::Handler, "system:serviceaccount:kubevirt:kubevirt-handler"),
-];
 
 /// The pause before a watch that broke is opened again.
 const REOPEN_PAUSE: Duration = Duration::from_millis(100);
@@ -104,8 +98,11 @@ impl Controller {
                     runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be built");
                 runtime.block_on(async move {
                     let mut clients = BTreeMap::from([(Actor::Kubelet, control_plane.client().await)]);
-                    for (actor, account) in ACCOUNTS {
-                        clients.insert(actor, control_plane.client_impersonating(account).await);
+                    // virt-api knows KubeVirt by its accounts (reference 3.4); kubelet is the administrator here.
+                    for (actor, account) in
+                        [(Actor::Controller, Account::Controller), (Actor::Handler, Account::Handler)]
+                    {
+                        clients.insert(actor, account.client(&control_plane).await);
                     }
                     let watching = clients.get(&Actor::Kubelet).cloned().expect("it was put in above");
                     let reconciler = Reconciler {

@@ -4,7 +4,6 @@ use serde_json::json;
 
 use super::Reconciler;
 use super::cluster::{Kind, Written};
-use super::migration::{FINALIZER, MIGRATION_LABEL};
 use super::object::{Object, text_of};
 
 /// Says of a migration that it evacuates, and which node.
@@ -37,8 +36,6 @@ impl Reconciler {
                 "generateName": "kubevirt-evacuation-",
                 "namespace": vmi.namespace(),
                 "annotations": { EVACUATION: node },
-                "labels": { MIGRATION_LABEL: vmi.name() },
-                "finalizers": [FINALIZER],
             },
             "spec": { "vmiName": vmi.name(), "priority": "system-critical" },
         });

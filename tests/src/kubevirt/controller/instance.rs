@@ -10,7 +10,7 @@ use super::launcher;
 use super::object::{Object, merge, text_of};
 
 /// Holds a VMI until its launchers are gone.
-pub(super) const INSTANCE_FINALIZER: &str = "foregroundDeleteVirtualMachine";
+pub(super) const INSTANCE_FINALIZER: &str = "kubevirt.io/foregroundDeleteVirtualMachine";
 
 /// Holds a VMI until the controller of its VM has seen how it ended.
 pub(super) const MACHINE_FINALIZER: &str = "kubevirt.io/virtualMachineControllerFinalize";
@@ -42,23 +42,21 @@ impl Reconciler {
         if vmi.is_deleting() {
             return if launchers.is_empty() { self.enter(vmi, "Failed").await.map(drop) } else { Ok(()) };
         }
-        let finalizers = json!({ "metadata": { "finalizers": vmi.finalizers_with(INSTANCE_FINALIZER) } });
-        let vmi = self.cluster.ensure(Actor::Controller, Kind::Instance, vmi, finalizers).await?;
         if launchers.is_empty() {
-            let pod = self.cluster.create(Kind::Pod, &launcher::render(&vmi)).await;
+            let pod = self.cluster.create(Kind::Pod, &launcher::render(vmi)).await;
             match pod {
                 Ok(pod) => {
                     let message = format!("Created virtual machine pod {}", pod.name());
-                    self.cluster.event(Kind::Instance, &vmi, false, "SuccessfulCreate", &message).await;
+                    self.cluster.event(Kind::Instance, vmi, false, "SuccessfulCreate", &message).await;
                 }
                 Err(refused) => {
                     let message = format!("Error creating pod: {}", refused.message);
-                    self.cluster.event(Kind::Instance, &vmi, true, "FailedCreate", &message).await;
+                    self.cluster.event(Kind::Instance, vmi, true, "FailedCreate", &message).await;
                     return Err(refused);
                 }
             }
         }
-        self.enter(&vmi, "Scheduling").await.map(drop)
+        self.enter(vmi, "Scheduling").await.map(drop)
     }
 
     async fn schedule(&mut self, vmi: &Object, launchers: &[Arc<Object>]) -> Written<()> {

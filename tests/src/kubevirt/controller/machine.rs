@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::Reconciler;
 use super::cluster::{Actor, Kind, Written};
 use super::evacuation::is_migrating;
-use super::instance::{INSTANCE_FINALIZER, MACHINE_FINALIZER};
+use super::instance::MACHINE_FINALIZER;
 use super::object::{Object, merge, text_of};
 
 /// The conditions of a VMI that its VM shows as well.
@@ -106,7 +106,7 @@ impl Reconciler {
                 "namespace": vm.namespace(),
                 "labels": template("metadata/labels"),
                 "annotations": template("metadata/annotations"),
-                "finalizers": [MACHINE_FINALIZER, INSTANCE_FINALIZER],
+                "finalizers": [MACHINE_FINALIZER],
                 "ownerReferences": [vm.as_controller()],
             },
             "spec": template("spec"),
