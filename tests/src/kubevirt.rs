@@ -1,11 +1,13 @@
-//! A stand-in for KubeVirt on the tests' control plane. It is no KubeVirt: it plays virt-api, faithful to what the
-//! genuine one was seen to answer, and runs no guest.
+//! A stand-in for KubeVirt on the tests' control plane. It is no KubeVirt: it plays virt-api, virt-controller and
+//! virt-handler, faithful to what the genuine ones were seen to do, and runs no guest.
 //!
 //! | module | what it plays |
 //! |---|---|
 //! | `definitions` | the custom resources, from KubeVirt's published description |
 //! | `install` | virt-operator: what an installation puts into the cluster |
 //! | `virt_api` | virt-api: webhooks and subresources |
+//! | [`controller`] | virt-controller and virt-handler: launchers, evacuations, migrations, and how guests behave |
+//! | [`machine`] | nothing: builders of nodes and machines for tests |
 //!
 //! Each rule names its source: `OBSERVED` is what the genuine virt-api and virt-controller were seen to do (on a real
 //! API server, KubeVirt's main of 2026-08-22, just after v1.9.0), `reference` is what their source says.
@@ -15,8 +17,10 @@
     reason = "a field that a JSON object has not is null, and the objects that are indexed for writing are objects"
 )]
 
+pub mod controller;
 mod definitions;
 mod install;
+pub mod machine;
 mod virt_api;
 
 use std::thread;
@@ -28,6 +32,7 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use crate::control_plane::ControlPlane;
+use controller::{Controller, ControllerSetup};
 use virt_api::{Endpoint, Server};
 
 /// The namespace in which KubeVirt is installed.
@@ -44,8 +49,8 @@ pub struct Setup {
     pub parallel_migrations_per_cluster: u32,
     /// How many migrations may run from one node.
     pub parallel_outbound_migrations_per_node: u32,
-    /// Whether virt-controller and the node side run. Without them objects stay as a test writes them.
-    pub has_controllers: bool,
+    /// How virt-controller and virt-handler run; without them nothing becomes of the objects.
+    pub controllers: Option<ControllerSetup>,
 }
 
 /// The accounts as which the stand-in's parts act; what they write of a VMI's status stays (reference 1).
@@ -63,6 +68,7 @@ pub enum Account {
 #[derive(Debug)]
 pub struct KubeVirt {
     control_plane: ControlPlane,
+    controller: Option<Controller>,
     virt_api: Option<Server>,
     thread: Option<thread::JoinHandle<()>>,
 }
@@ -75,7 +81,7 @@ impl Default for Setup {
             eviction_strategy: String::from("None"),
             parallel_migrations_per_cluster: 5,
             parallel_outbound_migrations_per_node: 2,
-            has_controllers: true,
+            controllers: Some(ControllerSetup::default()),
         }
     }
 }
@@ -83,7 +89,15 @@ impl Default for Setup {
 impl Setup {
     /// Returns the default setup without virt-controller and the node side: objects stay as a test writes them.
     pub fn only_virt_api() -> Self {
-        Self { has_controllers: false, ..Self::default() }
+        Self { controllers: None, ..Self::default() }
+    }
+
+    fn of_shared() -> Self {
+        Self {
+            parallel_migrations_per_cluster: 1000,
+            controllers: Some(ControllerSetup { time_divisor: 20 }),
+            ..Self::default()
+        }
     }
 
     /// Returns it as `.spec.configuration` of the KubeVirt object.
@@ -137,13 +151,16 @@ impl KubeVirt {
             .expect("a thread can be started");
         server.listens(true).await;
         install::virt_api(&client, port, &certificate).await;
-        Self { control_plane: control_plane.clone(), virt_api: Some(server), thread: Some(thread) }
+        let controller = setup.controllers.map(|setup| Controller::start(control_plane, setup));
+        Self { control_plane: control_plane.clone(), controller, virt_api: Some(server), thread: Some(thread) }
     }
 
-    /// Returns the stand-in with the default setup on the control plane of this test process, installed on first use.
+    /// Returns the stand-in on the control plane of this test process, installed on first use. KubeVirt's own waits are
+    /// a twentieth of the real ones there, and no test waits for the migrations of another one: the cluster's limit of
+    /// parallel migrations is out of reach. The limit of each node is the real one.
     pub async fn shared() -> &'static Self {
         static SHARED: OnceCell<KubeVirt> = OnceCell::const_new();
-        SHARED.get_or_init(|| Self::install(ControlPlane::shared(), Setup::default())).await
+        SHARED.get_or_init(|| Self::install(ControlPlane::shared(), Setup::of_shared())).await
     }
 
     /// Returns the control plane on which it is installed.
@@ -190,6 +207,11 @@ impl KubeVirt {
         install::take_away_virt_api(&self.control_plane.client().await).await;
     }
 
+    /// Returns the refusals that virt-controller and virt-handler got and did not expect, for a message of a test.
+    pub fn complaints(&self) -> Vec<String> {
+        self.controller.as_ref().map(Controller::complaints).unwrap_or_default()
+    }
+
     fn server(&self) -> &Server {
         self.virt_api.as_ref().expect("the server is there until this is dropped")
     }
@@ -197,6 +219,7 @@ impl KubeVirt {
 
 impl Drop for KubeVirt {
     fn drop(&mut self) {
+        drop(self.controller.take());
         // The thread ends when nobody is left who could want anything of it.
         drop(self.virt_api.take());
         if let Some(thread) = self.thread.take() {

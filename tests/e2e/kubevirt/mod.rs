@@ -1,3 +1,4 @@
 //! The stand-in for KubeVirt answers as the genuine one was seen to.
 
 mod observed;
+mod timelines;
