@@ -13,3 +13,4 @@ mod kubevirt;
 mod recording;
 mod running;
 mod safedrain;
+mod vmievict;

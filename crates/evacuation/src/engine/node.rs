@@ -13,6 +13,7 @@ use super::input::{Moment, Reply};
 use super::step::{CONFLICT_PATIENCE, State, Step, StepEnd};
 use super::{Engine, Goal, Posture, Target, Turn};
 use crate::event::{Event, Stop};
+use crate::guests::{self, Moves};
 use crate::plan::plan_pod;
 
 /// One node of the run.
@@ -191,8 +192,16 @@ impl Engine {
 
     /// The scheduler may bind a pod that it had decided on just before the cordon.
     fn notice_newcomers(&mut self, name: &NodeName, cluster: &ClusterSnapshot, now: Moment, turn: &mut Turn) {
+        if self.request.moves == Moves::GuestsOnly {
+            return;
+        }
         for pod in cluster.pods_on(name) {
-            if self.steps.contains_key(&pod.id) || self.left.contains(&pod.id) {
+            // A guest's pod is the guest's until it has ended; then it is swept up like any other.
+            let is_guests = guests::is_guests_pod(pod);
+            if is_guests && !pod.is_terminal() && cluster.virtualization().is_known() {
+                continue;
+            }
+            if self.steps.contains_key(&pod.id) || (self.left.contains(&pod.id) && !is_guests) {
                 continue;
             }
             let is_meant = self.pod_selector.as_ref().is_none_or(|selector| selector.matches(&pod.labels));
@@ -209,9 +218,16 @@ impl Engine {
                 continue;
             }
             let (plan, refusal) = plan_pod(pod, &self.request, cluster, &self.circumstances, now.wall);
-            turn.events.push(Event::PodAppeared { pod: pod.id.clone() });
+            if !is_guests || !pod.is_terminal() {
+                turn.events.push(Event::PodAppeared { pod: pod.id.clone() });
+            }
             let mut step = Step::new(pod.id.clone(), name.clone(), plan.action);
-            if let Some((_, message, remedy)) = refusal {
+            // Nobody has looked for virtual machines, so nobody knows what its eviction would do.
+            let is_unknown_guest = is_guests && !pod.is_terminal();
+            let unknown =
+                || (String::from("is a virtual machine's"), String::from("the same command moves it as well"));
+            let refusal = refusal.map(|(_, message, remedy)| (message, remedy));
+            if let Some((message, remedy)) = if is_unknown_guest { Some(unknown()) } else { refusal } {
                 let reason = format!("it appeared after the plan was made and {message} ({remedy})");
                 turn.events.push(Event::PodGivenUp { pod: pod.id.clone(), reason: reason.clone() });
                 step.state = State::Done(StepEnd::GivenUp(reason));

@@ -1,0 +1,15 @@
+//! `kubectl vmievict` against the stand-in for KubeVirt.
+
+mod evacuation;
+
+use e2e::kubevirt::machine;
+use e2e::{KubeVirt, Namespace};
+
+/// A namespace with two nodes for guests, `old` and `new`; guests are asked onto the first.
+async fn two_nodes(name: &str) -> (Namespace, String, String) {
+    let kubevirt = KubeVirt::shared().await;
+    let ns = Namespace::fresh(kubevirt.control_plane(), name).await;
+    let old = machine::node(&ns, "old").create().await;
+    let new = machine::node(&ns, "new").create().await;
+    (ns, old, new)
+}
