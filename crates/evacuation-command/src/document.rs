@@ -1,9 +1,10 @@
 //! The documents of `-o json|yaml|jsonl`, as other tools read them. Fields are added, never renamed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use cluster_model::identity::{NodeName, PodId};
-use evacuation::engine::{Engine, Outcome, StepEnd};
+use cluster_model::identity::{NodeName, ObjectKey, PodId, Uid};
+use cluster_model::kubevirt::{Decision, NodeVerdict};
+use evacuation::engine::{Engine, GuestEnd, Outcome, StepEnd};
 use evacuation::event::Event;
 use evacuation::plan::{DrainPlan, NodePlan, PodPlan, RefusedPod, ServiceImpact, Verdict};
 use jiff::Timestamp;
@@ -28,6 +29,31 @@ impl<'a> Header<'a> {
     }
 }
 
+/// What a plugin's documents are about; their kinds are named after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Subject {
+    /// Nodes, whatever is on them.
+    Drain,
+    /// The virtual machines of nodes.
+    Evacuation,
+}
+
+impl Subject {
+    fn plan_kind(self) -> &'static str {
+        match self {
+            Self::Drain => "DrainPlan",
+            Self::Evacuation => "EvacuationPlan",
+        }
+    }
+
+    fn report_kind(self) -> &'static str {
+        match self {
+            Self::Drain => "DrainReport",
+            Self::Evacuation => "EvacuationReport",
+        }
+    }
+}
+
 /// A plan, as a dry run prints it.
 #[derive(Debug, Serialize)]
 pub(crate) struct PlanDocument<'a> {
@@ -39,8 +65,8 @@ pub(crate) struct PlanDocument<'a> {
 }
 
 impl<'a> PlanDocument<'a> {
-    pub(crate) fn new(plan: &'a DrainPlan, cluster: &'a ClusterIdentity) -> Self {
-        Self { header: Header::new("DrainPlan", cluster), verdict: plan.verdict(), plan }
+    pub(crate) fn new(subject: Subject, plan: &'a DrainPlan, cluster: &'a ClusterIdentity) -> Self {
+        Self { header: Header::new(subject.plan_kind(), cluster), verdict: plan.verdict(), plan }
     }
 }
 
@@ -55,6 +81,10 @@ pub(crate) struct ReportDocument<'a> {
     started_at: Timestamp,
     finished_at: Timestamp,
     nodes: Vec<NodeReport<'a>>,
+    vms: Vec<VmReport<'a>>,
+    /// The virtual machines that the plan did not have and the run found on a node.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    vms_found_later: Vec<FoundVm<'a>>,
     services: &'a [ServiceImpact],
     refusals: &'a [RefusedPod],
 }
@@ -83,7 +113,26 @@ impl From<Outcome> for RunResult {
 struct NodeReport<'a> {
     name: &'a NodeName,
     cordoned: bool,
+    /// Whether a virtual machine is left on it, and what; not there while the run has not come to know.
+    #[serde(flatten)]
+    verdict: Option<&'a NodeVerdict>,
     pods: Vec<PodReport<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct VmReport<'a> {
+    #[serde(flatten)]
+    plan: &'a Decision,
+    result: Option<&'a GuestEnd>,
+}
+
+#[derive(Debug, Serialize)]
+struct FoundVm<'a> {
+    #[serde(flatten)]
+    vm: &'a ObjectKey,
+    uid: &'a Uid,
+    node: &'a NodeName,
+    result: Option<&'a GuestEnd>,
 }
 
 #[derive(Debug, Serialize)]
@@ -103,22 +152,38 @@ struct Replacement<'a> {
     node: Option<&'a NodeName>,
 }
 
-/// What the events of a run told about its pods.
+/// What the events of a run told about its pods and nodes.
 #[derive(Debug, Default)]
 pub(crate) struct RunRecord {
     served: BTreeMap<PodId, (PodId, Option<NodeName>)>,
+    verdicts: BTreeMap<NodeName, NodeVerdict>,
 }
 
 impl RunRecord {
     pub(crate) fn note(&mut self, event: &Event) {
-        if let Event::ReplacementServes { pod, replacement: Some(replacement), node } = event {
-            self.served.insert(pod.clone(), (replacement.clone(), node.clone()));
+        match event {
+            Event::ReplacementServes { pod, replacement: Some(replacement), node } => {
+                self.served.insert(pod.clone(), (replacement.clone(), node.clone()));
+            }
+            Event::NodeHoldsNoVm { node } => {
+                self.verdicts.insert(node.clone(), NodeVerdict::Empty);
+            }
+            Event::NodeHolds { node, remnants } => {
+                self.verdicts.insert(node.clone(), NodeVerdict::Holds(remnants.clone()));
+            }
+            _ => {}
         }
+    }
+
+    /// Whether it was proven, and not disproven since, that the node holds no virtual machine.
+    pub(crate) fn holds_no_vm(&self, node: &NodeName) -> bool {
+        self.verdicts.get(node) == Some(&NodeVerdict::Empty)
     }
 }
 
 impl<'a> ReportDocument<'a> {
     pub(crate) fn new(
+        subject: Subject,
         plan: &'a DrainPlan,
         cluster: &'a ClusterIdentity,
         run: Option<(&'a Engine, &'a RunRecord)>,
@@ -138,18 +203,27 @@ impl<'a> ReportDocument<'a> {
                 unavailable_seconds: kept.then_some(0),
             }
         };
+        let guests: Vec<_> = run.iter().flat_map(|(engine, _)| engine.guest_ends()).collect();
+        let guest_end = |uid: &Uid| guests.iter().find(|(id, ..)| id.uid == *uid).and_then(|(_, _, end)| *end);
+        let planned: BTreeSet<&Uid> = plan.vms.iter().map(|vm| &vm.uid).collect();
+        let found_later = guests.iter().filter(|(id, ..)| !planned.contains(&id.uid));
         let node = |node: &'a NodePlan| NodeReport {
             name: &node.name,
             cordoned: node.cordoned,
+            verdict: run.and_then(|(_, record)| record.verdicts.get(&node.name)),
             pods: node.pods.iter().map(report).collect(),
         };
         Self {
-            header: Header::new("DrainReport", cluster),
+            header: Header::new(subject.report_kind(), cluster),
             verdict: plan.verdict(),
             result,
             started_at,
             finished_at,
             nodes: plan.nodes.iter().map(node).collect(),
+            vms: plan.vms.iter().map(|vm| VmReport { plan: vm, result: guest_end(&vm.uid) }).collect(),
+            vms_found_later: found_later
+                .map(|(id, node, result)| FoundVm { vm: &id.vm, uid: &id.uid, node, result: *result })
+                .collect(),
             services: &plan.services,
             refusals: &plan.refusals,
         }

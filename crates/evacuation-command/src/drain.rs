@@ -18,11 +18,11 @@ use kubectl_common::prompt::{Answer, Question, confirm};
 use kubectl_common::report::Output;
 use kubectl_common::terminal::Terminal;
 
-use crate::document::{DocumentEvent, EventLine, PlanDocument, ReportDocument, RunRecord, RunResult};
+use crate::document::{DocumentEvent, EventLine, PlanDocument, ReportDocument, RunRecord, RunResult, Subject};
 use crate::failure::CommandError;
 use crate::job::{Job, Targets};
 use crate::look::{self, Look};
-use crate::render::{self, Narrator, Voice};
+use crate::render::{self, Narrator, Page, Voice};
 use crate::session::{self, Session, now};
 
 /// A drain under way.
@@ -60,7 +60,7 @@ pub(crate) async fn run(
         return Ok(ExitStatus::Done);
     };
     let plan = &looked.plan;
-    drain.show(plan);
+    drain.show(&looked);
     if !looked.missing.is_empty() {
         if job.dry_run == DryRun::None {
             drain.report(plan, None, RunResult::Refused);
@@ -89,11 +89,12 @@ pub(crate) async fn run(
 
 impl Drain<'_> {
     /// Shows the plan: on stdout in a dry run, where it is the result; else on stderr.
-    fn show(&self, plan: &DrainPlan) {
+    fn show(&self, looked: &Look) {
+        let plan = &looked.plan;
         let cluster = &self.session.connection.cluster;
         let format = self.job.format;
         let dry_run = self.job.dry_run != DryRun::None;
-        let document = PlanDocument::new(plan, cluster);
+        let document = PlanDocument::new(self.subject(), plan, cluster);
         match (format, dry_run) {
             (OutputFormat::Json, true) => self.output.json(&document),
             (OutputFormat::Yaml, true) => self.output.yaml(&document),
@@ -102,7 +103,14 @@ impl Drain<'_> {
                 self.output.json_line(&EventLine::new(now(), &event));
             }
             (OutputFormat::Json | OutputFormat::Yaml, false) | (OutputFormat::Table | OutputFormat::Wide, _) => {
-                let text = render::plan_text(plan, cluster, format, self.terminal.table_width());
+                let page = Page {
+                    identity: cluster,
+                    cluster: &looked.observation.cluster,
+                    moves: self.job.request.moves,
+                    format,
+                    width: self.terminal.table_width(),
+                };
+                let text = render::plan_text(plan, &page);
                 if dry_run {
                     self.output.result_line(&text);
                 } else {
@@ -172,6 +180,10 @@ impl Drain<'_> {
             RunEnd::Finished(outcome) => outcome,
         };
         session::release(guard, access, interrupts).await;
+        if self.job.is_for_guests && outcome == Outcome::Done {
+            let proven = targets.iter().filter(|node| record.holds_no_vm(node));
+            proven.filter_map(|node| render::farewell(node, view.cluster())).for_each(|line| self.output.note(&line));
+        }
         self.report(&plan, Some((&engine, &record)), RunResult::from(outcome));
         let status = match outcome {
             Outcome::Done => ExitStatus::Done,
@@ -202,8 +214,7 @@ impl Drain<'_> {
         }
         if !current.refusals.is_empty() {
             for refusal in &current.refusals {
-                self.output
-                    .note(&format!("refused: pod {} {} (pass {})", refusal.pod, refusal.message, refusal.remedy));
+                self.output.note(&render::refusal_line(refusal));
             }
             let flags: BTreeSet<_> = current.refusals.iter().map(|refusal| refusal.remedy.clone()).collect();
             let refusals = current.refusals.len();
@@ -219,6 +230,10 @@ impl Drain<'_> {
             Answer::No => Err(CommandError::Moved.into()),
             Answer::Interrupted => Err(CommandError::InterruptedEarly.into()),
         }
+    }
+
+    fn subject(&self) -> Subject {
+        if self.job.is_for_guests { Subject::Evacuation } else { Subject::Drain }
     }
 
     fn voice(&self) -> Voice {
@@ -247,7 +262,7 @@ impl Drain<'_> {
 
     fn report(&self, plan: &DrainPlan, run: Option<(&Engine, &RunRecord)>, result: RunResult) {
         let times = (self.session.started, now());
-        let document = ReportDocument::new(plan, &self.session.connection.cluster, run, result, times);
+        let document = ReportDocument::new(self.subject(), plan, &self.session.connection.cluster, run, result, times);
         match self.job.format {
             OutputFormat::Json => self.output.json(&document),
             OutputFormat::Yaml => self.output.yaml(&document),

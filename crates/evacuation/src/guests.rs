@@ -67,7 +67,7 @@ pub struct StrayLauncher {
 /// Why a virtual machine, or a launcher pod, stands in the way: a sentence, and the flag or command that helps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GuestObstacle {
-    /// The sentence, beginning with a verb.
+    /// The sentence: about a virtual machine a whole one, about a pod without its subject.
     pub message: String,
     /// The flag or command.
     pub remedy: String,
@@ -150,7 +150,7 @@ fn budget_dead_end(
     let never = budget.is_observed && budget.expected_pods > 0 && budget.desired_healthy >= budget.expected_pods;
     never.then(|| GuestObstacle {
         message: format!(
-            "would be shut down, and PodDisruptionBudget {} needs {} healthy pods of {}, so it never allows that",
+            "it would be shut down, and PodDisruptionBudget {} needs {} healthy pods of {}, so it never allows that",
             block.budget.name, budget.desired_healthy, budget.expected_pods
         ),
         remedy: "--disable-eviction".to_owned(),

@@ -1,7 +1,11 @@
 //! Words and tables for the person at the terminal.
 
+mod bystanders;
 mod events;
+mod notes;
 mod plan;
+mod vms;
 
+pub(crate) use bystanders::farewell;
 pub(crate) use events::{Narrator, Voice};
-pub(crate) use plan::plan_text;
+pub(crate) use plan::{Page, plan_text, refusal_line};

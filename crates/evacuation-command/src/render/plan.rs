@@ -1,46 +1,93 @@
-//! The plan as a table: what moves first, then what stays, then what stands in the way, then one line of verdict.
+//! The plan as tables: what moves first, then what stays, then what stands in the way, then one line of verdict.
 
-use evacuation::plan::{Action, DrainPlan, Method, NodePlan, PodPlan, RefusedPod, Verdict};
+use cluster_model::snapshot::ClusterSnapshot;
+use evacuation::guests::Moves;
+use evacuation::plan::{Action, DrainPlan, Method, NodePlan, PodPlan, RefusalKind, RefusedPod, Verdict};
 use kubectl_common::connect::ClusterIdentity;
 use kubectl_common::flags::OutputFormat;
 use kubectl_common::report::{Cell, Table, Tone};
 
+use super::bystanders::Bystanders;
+use super::notes::{Notes, listed};
+use super::vms;
 use crate::failure::count;
 
-/// How many pods a note names before it only counts them.
-const NAMED: usize = 3;
+/// What the words of a plan depend on besides the plan.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Page<'a> {
+    /// Which cluster it is.
+    pub(crate) identity: &'a ClusterIdentity,
+    /// What the plan was made from.
+    pub(crate) cluster: &'a ClusterSnapshot,
+    /// What leaves the nodes.
+    pub(crate) moves: Moves,
+    /// A table, narrow or wide.
+    pub(crate) format: OutputFormat,
+    /// The terminal's width; `None` does not wrap.
+    pub(crate) width: Option<u16>,
+}
 
-/// Draws a plan. `width` is the terminal's; `None` does not wrap.
-pub(crate) fn plan_text(
-    plan: &DrainPlan,
-    cluster: &ClusterIdentity,
-    format: OutputFormat,
-    width: Option<u16>,
-) -> String {
-    let mut sections = vec![cluster.to_string()];
+/// Draws a plan.
+pub(crate) fn plan_text(plan: &DrainPlan, page: &Page<'_>) -> String {
+    let mut sections = vec![page.identity.to_string()];
     for node in &plan.nodes {
-        sections.push(node_section(node, format, width));
+        sections.extend(node_sections(node, plan, page));
     }
-    sections.extend(service_table(plan, width));
-    let refused =
-        |refusal: &RefusedPod| format!("refused: pod {} {} (pass {})", refusal.pod, refusal.message, refusal.remedy);
+    sections.extend(service_table(plan, page.width));
     if !plan.refusals.is_empty() {
-        sections.push(plan.refusals.iter().map(refused).collect::<Vec<_>>().join("\n"));
+        sections.push(plan.refusals.iter().map(refusal_line).collect::<Vec<_>>().join("\n"));
     }
-    sections.push(verdict_line(plan));
+    sections.push(verdict_line(plan, page.moves));
     sections.join("\n\n")
 }
 
-/// A node's pods, worst first, and below them why they move as they do: said once for all pods that share a reason.
-fn node_section(node: &NodePlan, format: OutputFormat, width: Option<u16>) -> String {
+/// What stands in the way, and what helps: a flag is passed, any other remedy is run.
+pub(crate) fn refusal_line(refusal: &RefusedPod) -> String {
+    let RefusedPod { pod, message, remedy, .. } = refusal;
+    // The reason of a virtual machine is a sentence of its own.
+    let subject = match refusal.kind {
+        RefusalKind::VirtualMachine => format!("virtual machine {}/{}:", pod.namespace, pod.name),
+        RefusalKind::StrayLauncher
+        | RefusalKind::CannotSurge
+        | RefusalKind::ManyBudgets
+        | RefusalKind::BudgetNeverAllows
+        | RefusalKind::Kubectl(_) => format!("pod {pod}"),
+    };
+    let verb = if remedy.starts_with("--") { "pass" } else { "run" };
+    format!("refused: {subject} {message} ({verb} {remedy})")
+}
+
+/// A node: its virtual machines, which go first, then its pods.
+fn node_sections(node: &NodePlan, plan: &DrainPlan, page: &Page<'_>) -> Vec<String> {
     let state = if node.cordoned { "cordoned already" } else { "to be cordoned" };
-    let mut lines = vec![format!("node {}, {state}", node.name)];
+    let title = format!("node {}, {state}", node.name);
+    let guests = vms::section(&node.name, plan, page.cluster.virtualization(), page.format, page.width);
+    let rest = match page.moves {
+        Moves::Everything => pod_lines(node, page),
+        Moves::GuestsOnly => {
+            let others = Bystanders::on(&node.name, page.cluster);
+            let guestless = guests.is_none().then(|| "  no virtual machine is on it".to_owned());
+            guestless.into_iter().chain(vms::others_line(others.count(), &others.named())).collect()
+        }
+    };
+    match guests {
+        None => vec![std::iter::once(title).chain(rest).collect::<Vec<_>>().join("\n")],
+        Some(guests) => {
+            let rest = (!rest.is_empty()).then(|| rest.join("\n"));
+            std::iter::once(format!("{title}\n{guests}")).chain(rest).collect()
+        }
+    }
+}
+
+/// A node's pods, worst first, and below them why they move as they do: said once for all pods that share a reason.
+fn pod_lines(node: &NodePlan, page: &Page<'_>) -> Vec<String> {
+    let mut lines = Vec::new();
     let mut pods: Vec<_> = node.pods.iter().collect();
     pods.sort_by_key(|pod| urgency(pod));
     let (shown, left): (Vec<&PodPlan>, Vec<&PodPlan>) =
-        pods.into_iter().partition(|pod| pod.action != Action::Leave || format == OutputFormat::Wide);
+        pods.into_iter().partition(|pod| pod.action != Action::Leave || page.format == OutputFormat::Wide);
     let mut table = Table::new(["ACTION", "GAP", "POD", "OWNER"]);
-    let mut notes: Vec<(String, Vec<String>)> = Vec::new();
+    let mut notes = Notes::default();
     for pod in shown {
         let owner = pod.owner.as_ref().map(|owner| format!("{}/{}", owner.kind, owner.name));
         table.row([
@@ -51,31 +98,18 @@ fn node_section(node: &NodePlan, format: OutputFormat, width: Option<u16>) -> St
         ]);
         // A refusal is told in full at the end.
         let reasons = pod.reason.iter().filter(|_| pod.action != Action::Refuse).chain(&pod.warnings);
-        for reason in reasons {
-            match notes.iter_mut().find(|(known, _)| known == reason) {
-                Some((_, names)) => names.push(pod.pod.to_string()),
-                None => notes.push((reason.clone(), vec![pod.pod.to_string()])),
-            }
-        }
+        reasons.for_each(|reason| notes.add(&pod.pod.to_string(), reason));
     }
     if !table.is_empty() {
-        lines.push(table.render(width));
+        lines.push(table.render(page.width));
     }
-    lines.extend(notes.iter().map(|(reason, names)| format!("  {}: {reason}", listed(names))));
+    lines.extend(notes.lines());
     if !left.is_empty() {
         let stay = if left.len() == 1 { "stays where it is" } else { "stay where they are" };
         let names: Vec<_> = left.iter().map(|pod| pod.pod.to_string()).collect();
         lines.push(format!("  {} {stay}: {}", count(left.len(), "pod"), listed(&names)));
     }
-    lines.join("\n")
-}
-
-fn listed(names: &[String]) -> String {
-    let first = names.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
-    match names.len().saturating_sub(NAMED) {
-        0 => first,
-        more => format!("{first} and {more} more"),
-    }
+    lines
 }
 
 fn service_table(plan: &DrainPlan, width: Option<u16>) -> Option<String> {
@@ -126,26 +160,40 @@ fn gap(pod: &PodPlan) -> String {
     }
 }
 
-fn verdict_line(plan: &DrainPlan) -> String {
-    let number = |action| plan.pods().filter(|(_, pod)| pod.action == action).count();
-    let (handed, evicted) = (number(Action::Handover), number(Action::Evict));
+fn verdict_line(plan: &DrainPlan, moves: Moves) -> String {
     let nodes = count(plan.nodes.len(), "node");
     match plan.verdict() {
-        Verdict::Refused => {
-            format!("Refused: {} in the way of draining {nodes}.", count(plan.refusals.len(), "pod"))
-        }
-        Verdict::Ready if handed + evicted == 0 => format!("Ready: {nodes}, no pod has to move."),
+        Verdict::Refused => format!("Refused: {} in the way of draining {nodes}.", obstacles(plan)),
         Verdict::Ready => {
-            format!(
-                "Ready: {nodes}, {} handed over, {evicted} evicted, no Service loses a ready endpoint.",
-                count(handed, "pod")
-            )
+            format!("Ready: {nodes}, {}.", moving(plan, moves, "evicted, no Service loses a ready endpoint"))
         }
         Verdict::ReadyWithGaps => {
-            format!(
-                "Ready, with gaps: {nodes}, {} handed over, {evicted} evicted before a replacement is there.",
-                count(handed, "pod")
-            )
+            format!("Ready, with gaps: {nodes}, {}.", moving(plan, moves, "evicted before a replacement is there"))
         }
     }
+}
+
+/// What stands in the way: `2 virtual machines and 1 pod`.
+fn obstacles(plan: &DrainPlan) -> String {
+    let is_guest = |refusal: &&RefusedPod| refusal.kind == RefusalKind::VirtualMachine;
+    let guests = plan.refusals.iter().filter(is_guest).count();
+    let pods = plan.refusals.len() - guests;
+    let counted = [(guests, "virtual machine"), (pods, "pod")].into_iter().filter(|(number, _)| *number > 0);
+    counted.map(|(number, noun)| count(number, noun)).collect::<Vec<_>>().join(" and ")
+}
+
+/// What moves, in clauses; `evicted_words` are said of the pods that are not handed over.
+fn moving(plan: &DrainPlan, moves: Moves, evicted_words: &str) -> String {
+    let number = |action| plan.pods().filter(|(_, pod)| pod.action == action).count();
+    let (handed, evicted) = (number(Action::Handover), number(Action::Evict));
+    let mut clauses = vms::outcomes(plan);
+    match moves {
+        Moves::GuestsOnly if clauses.is_empty() => clauses.push("no virtual machine has to move".to_owned()),
+        Moves::GuestsOnly => {}
+        Moves::Everything if handed + evicted == 0 => clauses.push("no pod has to move".to_owned()),
+        Moves::Everything => {
+            clauses.push(format!("{} handed over, {evicted} {evicted_words}", count(handed, "pod")));
+        }
+    }
+    clauses.join(", ")
 }
