@@ -153,8 +153,8 @@ fn cluster(objects: &[ObjectBuilder]) -> ClusterSnapshot {
 
 fn planned(cluster: &ClusterSnapshot, non_migratable: NonMigratable, allows_loss: bool, moves: Moves) -> DrainPlan {
     let names = cluster.virtualization().instances().map(|instance| instance.metadata.key.clone());
-    let named: BTreeSet<ObjectKey> = names.filter(|_| allows_loss).collect();
-    let policy = VmPolicy { non_migratable, allow_loss: named };
+    let consents: BTreeSet<ObjectKey> = names.filter(|_| allows_loss).collect();
+    let policy = VmPolicy { non_migratable, allow_loss: consents };
     let guests = GuestRequest { policy, ..GuestRequest::default() };
     let request = DrainRequest { moves, guests, ..DrainRequest::default() };
     plan::build(&[NodeName::from("n1")], &request, cluster, &Circumstances::default(), None, at(600))
