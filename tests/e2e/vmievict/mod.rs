@@ -1,6 +1,7 @@
 //! `kubectl vmievict` against the stand-in for KubeVirt.
 
 mod evacuation;
+mod rbac;
 
 use e2e::kubevirt::machine;
 use e2e::{KubeVirt, Namespace};
