@@ -90,7 +90,7 @@ impl Setup {
     fn of_shared() -> Self {
         Self {
             parallel_migrations_per_cluster: 1000,
-            controllers: Some(ControllerSetup { time_divisor: 20 }),
+            controllers: Some(ControllerSetup { time_divisor: 40 }),
             ..Self::default()
         }
     }
@@ -150,7 +150,7 @@ impl KubeVirt {
     }
 
     /// Returns the stand-in on the control plane of this test process, installed on first use. KubeVirt's own waits are
-    /// a twentieth of the real ones there, and no test waits for the migrations of another one: the cluster's limit of
+    /// a fortieth of the real ones there, and no test waits for the migrations of another one: the cluster's limit of
     /// parallel migrations is out of reach. The limit of each node is the real one.
     pub async fn shared() -> &'static Self {
         static SHARED: OnceCell<KubeVirt> = OnceCell::const_new();

@@ -229,9 +229,11 @@ impl Cluster {
         false
     }
 
-    /// Notes what happened to a write that nobody can do anything about. Conflicts and absences come right by the watch.
+    /// Notes a refusal that nobody expects, and looks again soon. Conflicts and absences come right by the watch, and in a
+    /// namespace that is going away nothing has to be made.
     pub(super) fn note(&mut self, what: &str, refused: &Refused) {
-        if matches!(refused.code, 404 | 409) {
+        let is_ending = refused.code == 403 && refused.message.contains("because it is being terminated");
+        if matches!(refused.code, 404 | 409) || is_ending {
             return;
         }
         self.complain(format!("{what}: {} {}", refused.code, refused.message));
@@ -240,7 +242,7 @@ impl Cluster {
 
     fn complain(&self, text: String) {
         if let Ok(mut complaints) = self.complaints.lock()
-            && complaints.last() != Some(&text)
+            && !complaints.contains(&text)
         {
             complaints.push(text);
         }
@@ -278,6 +280,12 @@ impl Cluster {
             let place = format!("{}/{}{subresource}", collection(&kind.resource(), object.namespace()), object.name());
             let written = self.send(actor, Method::PATCH, &place, &part).await?;
             if Object(written.clone()).version() == current.version() {
+                if current.is_deleting() {
+                    // Its last finalizer has gone, and the object with it.
+                    self.lost(kind, &current);
+                    self.has_written = true;
+                    return Ok(Arc::new(current.patched(&part)));
+                }
                 self.complain(format!("{actor:?}'s patch of {place} has no effect: {part}"));
                 continue;
             }
@@ -338,10 +346,7 @@ impl Cluster {
             sent
         };
         if let Err(refused) = sent {
-            // A namespace that is going away takes no events.
-            if refused.code != 403 {
-                self.note(&format!("event {reason} of {}", object.key()), &refused);
-            }
+            self.note(&format!("event {reason} of {}", object.key()), &refused);
         }
     }
 
