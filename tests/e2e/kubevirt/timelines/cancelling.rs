@@ -8,7 +8,7 @@ use kube::api::DeleteParams;
 use serde_json::{Value, json};
 
 use super::record::{MIGRATION, Record, VMI, condition};
-use super::{evict_launcher, nothing_for, put, two_nodes, until_migration};
+use super::{evict_launcher, has_event, nothing_for, put, two_nodes, until_migration};
 
 async fn delete_migration(ns: &Namespace, migration: &Value) {
     let name = migration["metadata"]["name"].as_str().unwrap();
@@ -50,7 +50,7 @@ async fn cancelled_evacuation_goes_on_until_its_migration_is_deleted() {
 async fn deleted_migration_of_a_marked_vmi_is_made_again_without_a_wait() {
     let (ns, a, _) = two_nodes("kt-h2").await;
     let vm = machine::virtual_machine(&ns, "vm").eviction_strategy("LiveMigrate").on(&a);
-    vm.annotation("stand-in/hang-migration", "copying").running().await;
+    let vmi = vm.annotation("stand-in/hang-migration", "copying").running().await;
     let record = Record::of(&ns).await;
     assert_eq!(evict_launcher(&ns, "vm").await.1, 429);
     let first = until_migration(&ns, "it is copied", |own| own["status"]["phase"] == "Running").await;
@@ -60,12 +60,9 @@ async fn deleted_migration_of_a_marked_vmi_is_made_again_without_a_wait() {
         own["status"]["phase"] == "Running" && own["metadata"]["uid"] != uid
     })
     .await;
-    let names = record.names(MIGRATION);
-    let gone = record.when(MIGRATION, &names[0], Value::is_null);
-    let made = record.when(MIGRATION, &names[1], |own| !own.is_null());
-    let begun = record.when(MIGRATION, &names[1], |own| own["status"]["phase"] == "Scheduling");
-    assert!(made - gone < 0.6, "gone at {gone}, made at {made}");
-    assert!(begun - made < 0.5, "made at {made}, begun at {begun}");
+    assert_eq!(record.names(MIGRATION).len(), 2);
+    // OBSERVED, corrections 8: what was deleted is no failure, so nothing waits.
+    assert!(!has_event(&ns, &vmi, "MigrationBackoff", "").await);
 }
 
 /// OBSERVED (h): before the hand-over the object is gone without having been seen as Failed.
@@ -86,4 +83,25 @@ async fn migration_deleted_before_the_hand_over_is_gone_at_once() {
     machine::until(&ns, MIGRATION, "it is gone", <[Value]>::is_empty).await;
     assert_eq!(record.sequence(MIGRATION, "own", "/status/phase"), ["", "Pending", "Scheduling", "gone"]);
     ns.until::<k8s_openapi::api::core::v1::Pod>("", "its target is gone", |pods| pods.len() == 1).await;
+}
+
+/// OBSERVED, confirmed 3.1: a mark that comes while the VMI moves anyway goes with that move.
+#[tokio::test]
+async fn users_migration_takes_the_mark_away() {
+    let (ns, a, b) = two_nodes("kt-user").await;
+    let vm = machine::virtual_machine(&ns, "vm").eviction_strategy("LiveMigrate").on(&a);
+    vm.migration_time("1s").running().await;
+    let record = Record::of(&ns).await;
+    let source = machine::launchers(&ns, "vm").await.remove(0).metadata.name.unwrap();
+    ns.create(json!({
+        "apiVersion": "kubevirt.io/v1", "kind": MIGRATION, "metadata": { "name": "own" }, "spec": { "vmiName": "vm" },
+    }))
+    .await;
+    until_migration(&ns, "it is copied", |own| own["status"]["phase"] == "Running").await;
+    assert_eq!(super::evict(&ns, &source).await.0, 429);
+    until_migration(&ns, "the VMI moves", |own| own["status"]["phase"] == "Succeeded").await;
+    nothing_for(Duration::from_secs(1)).await;
+    assert_eq!(record.names(MIGRATION), ["own"]);
+    assert_eq!(record.sequence(VMI, "vm", "/status/nodeName"), [a.clone(), b]);
+    assert_eq!(record.sequence(VMI, "vm", "/status/evacuationNodeName"), ["", a.as_str(), ""]);
 }

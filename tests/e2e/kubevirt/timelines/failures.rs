@@ -20,8 +20,9 @@ fn waits(record: &Record) -> Vec<f64> {
 }
 
 fn is_about(waits: &[f64], expected: &[f64]) -> bool {
-    // Half a second of this machine's own, scaled.
-    waits.len() == expected.len() && waits.iter().zip(expected).all(|(wait, due)| (0.0..20.0).contains(&(wait - due)))
+    // Never too early; and as late as a busy machine is.
+    let late = 0.0..2.0 * DIVISOR;
+    waits.len() == expected.len() && waits.iter().zip(expected).all(|(wait, due)| late.contains(&(wait - due)))
 }
 
 #[tokio::test]
@@ -41,7 +42,7 @@ async fn migration_that_failed_is_repeated_after_a_wait() {
     for pair in names.windows(2) {
         let failed = record.when(MIGRATION, &pair[0], |own| own["status"]["phase"] == "Failed");
         let next = record.when(MIGRATION, &pair[1], |own| !own.is_null());
-        assert!((0.0..0.5).contains(&(next - failed)), "failed at {failed}, next at {next}");
+        assert!((0.0..2.0).contains(&(next - failed)), "failed at {failed}, next at {next}");
     }
     assert_eq!(record.sequence(VMI, "vm-g", "/status/evacuationNodeName"), ["", &a, ""]);
     assert_eq!(record.sequence(VMI, "vm-g", "/status/nodeName"), [a.clone(), b.clone()]);
@@ -97,10 +98,10 @@ async fn dead_virt_handler_at_the_source_leaves_the_migration_hanging() {
     let record = Record::of(&ns).await;
     machine::kill_virt_handler(&ns, &a, true).await;
     assert_eq!(evict_launcher(&ns, "vm").await.1, 429);
-    until_migration(&ns, "it waits", |own| own["status"]["phase"] == "PreparingTarget").await;
+    until_migration(&ns, "it waits", |own| own["status"]["phase"] == "TargetReady").await;
     nothing_for(Duration::from_secs(2)).await;
     let name = record.names(MIGRATION).remove(0);
-    assert_eq!(record.last(MIGRATION, &name)["status"]["phase"], "PreparingTarget");
+    assert_eq!(record.last(MIGRATION, &name)["status"]["phase"], "TargetReady");
     machine::kill_virt_handler(&ns, &a, false).await;
     until_migration(&ns, "it moves after all", |own| own["status"]["phase"] == "Succeeded").await;
     assert_eq!(record.last(VMI, "vm")["status"]["nodeName"], b);

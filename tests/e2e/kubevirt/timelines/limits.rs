@@ -1,7 +1,5 @@
 //! How many migrations run at the same time (OBSERVED (i), corrections 15; reference 3.2).
 
-use std::time::Duration;
-
 use e2e::kubevirt::{Setup, machine};
 use e2e::{ControlPlane, KubeVirt, Namespace};
 use serde_json::Value;
@@ -27,6 +25,12 @@ fn is_over(all: &[Value]) -> bool {
     all.iter().all(|own| own["status"]["phase"] == "Succeeded")
 }
 
+/// Returns from when until when a migration had a target pod.
+fn span(record: &Record, migration: &str) -> (f64, f64) {
+    let when = |phase: &str| record.when(MIGRATION, migration, |own| own["status"]["phase"] == phase);
+    (when("Scheduling"), when("Succeeded"))
+}
+
 #[tokio::test]
 async fn two_migrations_leave_a_node_at_the_same_time() {
     let (ns, a, b) = two_nodes("kt-i").await;
@@ -49,18 +53,16 @@ async fn two_migrations_leave_a_node_at_the_same_time() {
     }
     machine::until(&ns, MIGRATION, "all move", |all| all.len() == 4 && is_over(all)).await;
 
-    let first = record
-        .names(MIGRATION)
-        .iter()
-        .map(|name| record.when(MIGRATION, name, |own| !own.is_null()))
-        .fold(f64::MAX, f64::min);
-    let last = record
-        .names(MIGRATION)
-        .iter()
-        .map(|name| record.when(MIGRATION, name, |own| own["status"]["phase"] == "Succeeded"))
-        .fold(0.0, f64::max);
+    let spans: Vec<_> = record.names(MIGRATION).iter().map(|name| span(&record, name)).collect();
+    for (begin, _) in &spans {
+        let others = spans.iter().filter(|(other, end)| other <= begin && begin < end).count();
+        assert!(others <= 2, "{others} at {begin}: {spans:?}");
+    }
+    let first = spans.iter().map(|(begin, _)| *begin).fold(f64::MAX, f64::min);
+    let last = spans.iter().map(|(_, end)| *end).fold(0.0, f64::max);
+    // OBSERVED: 2.7 waves. A busy machine takes longer from one step to the next.
     let waves = (last - first) / COPY;
-    assert!((2.0..3.0).contains(&waves), "{waves} waves");
+    assert!((2.0..4.0).contains(&waves), "{waves} waves: {spans:?}");
     for name in names {
         assert_eq!(record.last(VMI, name)["status"]["nodeName"], b);
     }
@@ -99,7 +101,7 @@ async fn unschedulable_targets_hold_both_places_of_the_node() {
 }
 
 #[tokio::test]
-async fn cluster_has_a_limit_of_its_own() {
+async fn cluster_has_a_limit_of_its_own_and_outlives_its_server() {
     let setup = Setup { parallel_migrations_per_cluster: 1, ..Setup::default() };
     let kubevirt = KubeVirt::install(&ControlPlane::start(), setup).await;
     let ns = Namespace::fresh(kubevirt.control_plane(), "kt-cluster").await;
@@ -112,11 +114,18 @@ async fn cluster_has_a_limit_of_its_own() {
         assert_eq!(evict_launcher(&ns, name).await.1, 429);
     }
     machine::until(&ns, MIGRATION, "both move", |all| all.len() == 2 && is_over(all)).await;
-    let ended = record
-        .names(MIGRATION)
-        .iter()
-        .map(|name| record.when(MIGRATION, name, |own| own["status"]["phase"] == "Succeeded"))
-        .collect::<Vec<_>>();
-    let apart = (ended[0] - ended[1]).abs();
-    assert!(Duration::from_secs_f64(apart) >= Duration::from_secs_f64(COPY), "{apart} s apart");
+    let mut spans: Vec<_> = record.names(MIGRATION).iter().map(|name| span(&record, name)).collect();
+    spans.sort_by(|one, other| one.0.total_cmp(&other.0));
+    assert!(spans[0].1 <= spans[1].0, "{spans:?}");
+
+    // It goes on where it was when the API server comes back.
+    super::cordon(&ns, &a, false).await;
+    kubevirt.control_plane().restart("kube-apiserver").await;
+    let b = ns.node_name("b");
+    assert_eq!(evict_launcher(&ns, "vm-1").await.1, 429);
+    machine::until(&ns, VMI, "it moves back", |vmis| {
+        vmis.iter().any(|vmi| vmi["metadata"]["name"] == "vm-1" && vmi["status"]["nodeName"] == a.as_str())
+    })
+    .await;
+    assert_eq!(record.last(VMI, "vm-2")["status"]["nodeName"], b);
 }

@@ -4,6 +4,7 @@
 mod cancelling;
 mod evacuation;
 mod failures;
+mod heartbeat;
 mod limits;
 mod owners;
 mod record;

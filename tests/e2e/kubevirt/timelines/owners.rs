@@ -27,7 +27,7 @@ async fn standalone_vmi_stays_as_succeeded() {
 #[tokio::test]
 async fn replica_set_replaces_a_guest_that_still_shuts_down() {
     let (ns, _, _) = two_nodes("kt-j2").await;
-    let old = machine::replica_set(&ns, "set").shutdown_time("2s").running().await;
+    let old = machine::replica_set(&ns, "set").shutdown_time("4s").running().await;
     let old = old["metadata"]["name"].as_str().unwrap();
     let record = Record::of(&ns).await;
     assert_eq!(evict_launcher(&ns, old).await.1, 200);

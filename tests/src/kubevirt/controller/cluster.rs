@@ -1,7 +1,7 @@
 //! What the controllers know of the cluster, and how they change it: watches fill the store, and the answer to each
 //! write does so at once, so that nothing is done twice because a watch is behind.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -85,6 +85,8 @@ pub(super) struct Cluster {
     objects: BTreeMap<Kind, BTreeMap<String, Arc<Object>>>,
     /// The launchers of each VMI by its uid.
     launchers: HashMap<String, Vec<String>>,
+    /// The uids of what is gone: a watch that is behind may still tell of it.
+    gone: HashSet<String>,
     events: HashMap<(String, String, String), (String, u32)>,
     began: HashMap<(String, &'static str), Instant>,
     /// When to look again although nothing happens.
@@ -100,6 +102,7 @@ impl Cluster {
             clients,
             objects: BTreeMap::new(),
             launchers: HashMap::new(),
+            gone: HashSet::new(),
             events: HashMap::new(),
             began: HashMap::new(),
             wake_at: None,
@@ -113,8 +116,9 @@ impl Cluster {
         self.keep(kind, Arc::new(object));
     }
 
-    /// Takes what a watch told of an object that is gone.
+    /// Takes that an object is gone.
     pub(super) fn lost(&mut self, kind: Kind, object: &Object) {
+        self.gone.insert(object.uid().to_owned());
         let known = self.objects.entry(kind).or_default();
         if known.get(&object.key()).is_some_and(|own| own.uid() == object.uid()) {
             known.remove(&object.key());
@@ -130,6 +134,9 @@ impl Cluster {
     }
 
     fn keep(&mut self, kind: Kind, object: Arc<Object>) {
+        if self.gone.contains(object.uid()) {
+            return;
+        }
         let known = self.objects.entry(kind).or_default();
         if known.get(&object.key()).is_none_or(|own| own.version() <= object.version()) {
             if let (Kind::Pod, Some(uid)) = (kind, object.controller_uid("VirtualMachineInstance")) {
