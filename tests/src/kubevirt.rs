@@ -49,7 +49,7 @@ pub struct Setup {
     pub parallel_migrations_per_cluster: u32,
     /// How many migrations may run from one node.
     pub parallel_outbound_migrations_per_node: u32,
-    /// How virt-controller and virt-handler run; without them nothing becomes of the objects.
+    /// How virt-controller and virt-handler run; without them objects stay as a test writes them.
     pub controllers: Option<ControllerSetup>,
 }
 
@@ -95,6 +95,11 @@ impl Setup {
         }
     }
 
+    /// Returns the default setup without virt-controller and the node side: objects stay as a test writes them.
+    pub fn only_virt_api() -> Self {
+        Self { controllers: None, ..Self::default() }
+    }
+
     /// Returns it as `.spec.configuration` of the KubeVirt object.
     fn configuration(&self) -> Value {
         json!({
@@ -124,9 +129,10 @@ impl Account {
 }
 
 impl KubeVirt {
-    /// Installs the stand-in and returns once it answers.
+    /// Installs the stand-in and returns once it answers. A cluster with a genuine KubeVirt is refused.
     pub async fn install(control_plane: &ControlPlane, setup: Setup) -> Self {
         let client = control_plane.client().await;
+        install::refuse_genuine(&client).await;
         install::custom_resources(&client).await;
         install::kubevirt_object(&client, &setup).await;
         let endpoint = Endpoint::on_free_port();
@@ -199,6 +205,11 @@ impl KubeVirt {
     /// Returns the refusals that virt-controller and virt-handler got and did not expect, for a message of a test.
     pub fn complaints(&self) -> Vec<String> {
         self.controller.as_ref().map(Controller::complaints).unwrap_or_default()
+    }
+
+    /// Takes away what would make the API server ask a stand-in that has ended: for a cluster that outlives it.
+    pub async fn take_away_webhooks(self) {
+        install::take_away_virt_api(&self.control_plane.client().await).await;
     }
 
     fn server(&self) -> &Server {

@@ -1,7 +1,7 @@
 //! KubeVirt's custom resources, expanded from its published description (definitions.json, which
 //! scripts/kubevirt-definitions makes) into the structural schemas that an API server takes.
 //!
-//! Names, short names, subresources and columns: reference 1, and KubeVirt's components/crds.go. Only the storage
+//! The description is KubeVirt's (Apache License 2.0). Names, short names, subresources and columns: reference 1, and KubeVirt's components/crds.go. Only the storage
 //! version of each kind is served; the genuine KubeVirt serves the deprecated `kubevirt.io/v1alpha3` and
 //! `pool.kubevirt.io/v1alpha1` beside it.
 

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
-use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::runtime::watcher;
 use kube::{Api, Client};
@@ -25,6 +26,17 @@ const FIELD_MANAGER: &str = "kubevirt-stand-in";
 
 /// A new webhook answers as soon as the API server's own watch has shown it.
 const WEBHOOK_DEADLINE: Duration = Duration::from_secs(30);
+
+/// The label of the namespace in which the stand-in was installed.
+const STAND_IN: &str = "handover.test/kubevirt-stand-in";
+
+/// Panics in a cluster whose KubeVirt is not the stand-in: its webhooks and custom resources would be overwritten.
+pub(crate) async fn refuse_genuine(client: &Client) {
+    let found = Api::<Namespace>::all(client.clone()).get_opt(NAMESPACE).await;
+    let found = found.unwrap_or_else(|error| panic!("look for a KubeVirt: {error}"));
+    let is_ours = found.is_none_or(|namespace| namespace.metadata.labels.unwrap_or_default().contains_key(STAND_IN));
+    assert!(is_ours, "this cluster has a namespace {NAMESPACE} already: the stand-in would destroy a genuine KubeVirt");
+}
 
 /// Applies the CustomResourceDefinitions and waits until their kinds are served.
 pub(crate) async fn custom_resources(client: &Client) {
@@ -51,7 +63,8 @@ fn is_established(definition: &CustomResourceDefinition, name: &str) -> bool {
 
 /// Applies the namespace and the KubeVirt object with the status that virt-operator would have written.
 pub(crate) async fn kubevirt_object(client: &Client, setup: &Setup) {
-    apply(client, &json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": NAMESPACE } }), None).await;
+    let metadata = json!({ "name": NAMESPACE, "labels": { STAND_IN: "" } });
+    apply(client, &json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": metadata }), None).await;
     let object = json!({
         "apiVersion": "kubevirt.io/v1",
         "kind": "KubeVirt",
@@ -120,6 +133,16 @@ pub(crate) async fn virt_api(client: &Client, port: u16, certificate: &str) {
     apply(client, &api_service(port), None).await;
     api_service_available(client).await;
     webhooks_answer(client).await;
+}
+
+/// Takes away what [`virt_api`] has registered.
+pub(crate) async fn take_away_virt_api(client: &Client) {
+    for object in super::virt_api::webhook_configurations(0, "").into_iter().chain([api_service(0)]) {
+        let (api, name) = api_of(client, &object);
+        api.delete(&name, &DeleteParams::default())
+            .await
+            .unwrap_or_else(|error| panic!("delete {} {name}: {error}", object["kind"]));
+    }
 }
 
 fn api_service(port: u16) -> Value {

@@ -53,16 +53,14 @@ async fn two_migrations_leave_a_node_at_the_same_time() {
     }
     machine::until(&ns, MIGRATION, "all move", |all| all.len() == 4 && is_over(all)).await;
 
-    let spans: Vec<_> = record.names(MIGRATION).iter().map(|name| span(&record, name)).collect();
-    for (begin, _) in &spans {
-        let others = spans.iter().filter(|(other, end)| other <= begin && begin < end).count();
-        assert!(others <= 2, "{others} at {begin}: {spans:?}");
-    }
-    let first = spans.iter().map(|(begin, _)| *begin).fold(f64::MAX, f64::min);
-    let last = spans.iter().map(|(_, end)| *end).fold(0.0, f64::max);
-    // OBSERVED: 2.7 waves. A busy machine takes longer from one step to the next.
-    let waves = (last - first) / COPY;
-    assert!((2.0..4.0).contains(&waves), "{waves} waves: {spans:?}");
+    let mut spans: Vec<_> = record.names(MIGRATION).iter().map(|name| span(&record, name)).collect();
+    spans.sort_by(|one, other| one.0.total_cmp(&other.0));
+    let [one, two, three, four] = spans[..] else { unreachable!("four migrations") };
+    // OBSERVED: two waves of two. How long a wave takes beyond the copy is this machine's matter.
+    assert!(two.0 < one.1 && four.0 < three.1, "two at the same time: {spans:?}");
+    assert!(one.1.min(two.1) <= three.0, "but not three: {spans:?}");
+    assert!(one.1.max(two.1) <= four.0 || three.1 <= four.0, "at no time: {spans:?}");
+    assert!(four.1 - one.0 >= 2.0 * COPY, "{spans:?}");
     for name in names {
         assert_eq!(record.last(VMI, name)["status"]["nodeName"], b);
     }

@@ -92,7 +92,7 @@ impl VirtApi {
         if request.method != Method::PUT {
             return plain(StatusCode::METHOD_NOT_ALLOWED, "405: Method Not Allowed");
         }
-        // OBSERVED, corrections 3: the routes promise no type, so only `*/*` fits. The order is go-restful's.
+        // OBSERVED, corrections 3: the routes promise no type, so only `*/*` fits. go-restful looks at this last.
         if !accepts_anything(&request.headers) {
             return plain(StatusCode::NOT_ACCEPTABLE, "406: Not Acceptable");
         }
