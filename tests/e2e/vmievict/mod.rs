@@ -2,6 +2,7 @@
 
 mod evacuation;
 mod rbac;
+mod workflow_d;
 
 use e2e::kubevirt::machine;
 use e2e::{KubeVirt, Namespace};
