@@ -46,13 +46,20 @@ async fn installed_safedrain_reaches_the_api_server() {
 }
 
 #[tokio::test]
+async fn vmievict_is_found_by_kubectl_and_says_that_there_is_no_kubevirt() {
+    let (namespace, root) = (Namespace::fresh(ControlPlane::shared(), "krew-vm").await, krew_root());
+    let node = namespace.node("a").create().await;
+    let run = kubectl(&namespace, &root, &format!("vmievict {node}")).run().await.expect_code(3);
+    assert!(run.stderr.contains("this cluster has no KubeVirt"), "{run}");
+    assert_eq!(namespace.audit().await.mutating().len(), 0);
+}
+
+#[tokio::test]
 async fn what_is_not_built_yet_says_so_and_what_to_do_meanwhile() {
     let (namespace, root) = (Namespace::fresh(ControlPlane::shared(), "krew-unbuilt").await, krew_root());
     let table = [
         ("poolcopy", "kubectl safedrain NODE"),
         ("poolcopy blue --set /size=3 --dry-run=client", "your provider's own console or command line"),
-        ("vmievict node-1 --with-pods", "virtctl migrate NAME -n NAMESPACE"),
-        ("vmievict -l pool=blue", "`kubectl safedrain` does not handle virtual machines yet either"),
     ];
     for (line, meanwhile) in table {
         let run = kubectl(&namespace, &root, line).run().await.expect_code(1);

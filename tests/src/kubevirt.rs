@@ -49,7 +49,7 @@ pub struct Setup {
     pub parallel_migrations_per_cluster: u32,
     /// How many migrations may run from one node.
     pub parallel_outbound_migrations_per_node: u32,
-    /// How virt-controller and virt-handler run; without them nothing becomes of the objects.
+    /// How virt-controller and virt-handler run; without them objects stay as a test writes them.
     pub controllers: Option<ControllerSetup>,
 }
 
@@ -87,17 +87,17 @@ impl Default for Setup {
 }
 
 impl Setup {
-    /// Returns the default setup without virt-controller and the node side: objects stay as a test writes them.
-    pub fn only_virt_api() -> Self {
-        Self { controllers: None, ..Self::default() }
-    }
-
     fn of_shared() -> Self {
         Self {
             parallel_migrations_per_cluster: 1000,
-            controllers: Some(ControllerSetup { time_divisor: 20 }),
+            controllers: Some(ControllerSetup { time_divisor: 40 }),
             ..Self::default()
         }
+    }
+
+    /// Returns the default setup without virt-controller and the node side: objects stay as a test writes them.
+    pub fn only_virt_api() -> Self {
+        Self { controllers: None, ..Self::default() }
     }
 
     /// Returns it as `.spec.configuration` of the KubeVirt object.
@@ -156,7 +156,7 @@ impl KubeVirt {
     }
 
     /// Returns the stand-in on the control plane of this test process, installed on first use. KubeVirt's own waits are
-    /// a twentieth of the real ones there, and no test waits for the migrations of another one: the cluster's limit of
+    /// a fortieth of the real ones there, and no test waits for the migrations of another one: the cluster's limit of
     /// parallel migrations is out of reach. The limit of each node is the real one.
     pub async fn shared() -> &'static Self {
         static SHARED: OnceCell<KubeVirt> = OnceCell::const_new();
@@ -202,14 +202,14 @@ impl KubeVirt {
             .unwrap_or_else(|error| panic!("configure KubeVirt: {error}"));
     }
 
-    /// Takes away what would make the API server ask a stand-in that has ended: for a cluster that outlives it.
-    pub async fn take_away_webhooks(self) {
-        install::take_away_virt_api(&self.control_plane.client().await).await;
-    }
-
     /// Returns the refusals that virt-controller and virt-handler got and did not expect, for a message of a test.
     pub fn complaints(&self) -> Vec<String> {
         self.controller.as_ref().map(Controller::complaints).unwrap_or_default()
+    }
+
+    /// Takes away what would make the API server ask a stand-in that has ended: for a cluster that outlives it.
+    pub async fn take_away_webhooks(self) {
+        install::take_away_virt_api(&self.control_plane.client().await).await;
     }
 
     fn server(&self) -> &Server {

@@ -7,6 +7,7 @@ use cluster_model::kubevirt::VirtualMachineInstance;
 use cluster_model::marks::NodeRun;
 use cluster_model::node::Node;
 use evacuation::engine::{Engine, Outcome, StepEnd};
+use evacuation::guests::Moves;
 use evacuation::request::{DrainRequest, Strategy};
 use evacuation_runner::interrupts::{Interrupted, Interrupts};
 use evacuation_runner::live_view::LiveView;
@@ -153,7 +154,9 @@ async fn look(job: &Job, named: &[NodeName], output: &Output) -> Result<Found, F
         return Ok(Found { session, targets, observation: None, detached: Vec::new() });
     }
     look::check_marks(&nodes, &targets)?;
-    let scope = Scope::Pods { with_handovers: false };
+    // Where no pod was detached there is nothing to know of workloads.
+    let only_guests = job.request.moves == Moves::GuestsOnly && found.is_empty();
+    let scope = if only_guests { Scope::GuestsOnly } else { Scope::Pods { with_handovers: false } };
     let stopped: BTreeSet<String> = nodes
         .iter()
         .filter(|node| targets.contains(&node.name))

@@ -1,6 +1,8 @@
 //! `kubectl vmievict` against the stand-in for KubeVirt.
 
 mod evacuation;
+mod rbac;
+mod workflow_d;
 
 use e2e::kubevirt::machine;
 use e2e::{KubeVirt, Namespace};

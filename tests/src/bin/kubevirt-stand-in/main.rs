@@ -7,12 +7,15 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use e2e::kubevirt::Setup;
+use e2e::kubevirt::controller::ControllerSetup;
 use e2e::{ControlPlane, KubeVirt};
 
 /// Plays KubeVirt on a cluster whose API server is on this machine, until Ctrl-C
 ///
-/// It is a stand-in: its objects go through the states that KubeVirt's go through, and no guest runs. On Ctrl-C the
-/// webhooks are taken away again; the custom resources and what was made of them stay.
+/// It is a stand-in: its objects go through the states that KubeVirt's go through, and no guest runs. A node takes part
+/// if it has the annotation stand-in/virt-handler=alive; annotations of machines say how they behave
+/// (tests/src/kubevirt/controller/behaviour.rs). On Ctrl-C the webhooks are taken away again; the custom resources and
+/// what was made of them stay.
 #[derive(Debug, Parser)]
 #[command(name = "kubevirt-stand-in")]
 struct Args {
@@ -36,6 +39,10 @@ struct Args {
     /// How many migrations may run from one node
     #[arg(long, value_name = "COUNT", default_value_t = 2)]
     parallel_outbound_migrations_per_node: u32,
+
+    /// By how much KubeVirt's own waits (after a failed migration, for a target pod) are shorter than they are
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    time_divisor: u32,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -46,7 +53,7 @@ async fn main() {
         eviction_strategy: args.eviction_strategy,
         parallel_migrations_per_cluster: args.parallel_migrations_per_cluster,
         parallel_outbound_migrations_per_node: args.parallel_outbound_migrations_per_node,
-        ..Setup::default()
+        controllers: Some(ControllerSetup { time_divisor: args.time_divisor }),
     };
     let kubevirt = KubeVirt::install(&ControlPlane::existing(&args.kubeconfig), setup).await;
     println!("The stand-in for KubeVirt is ready; virt-api is at {}. Ctrl-C ends it.", kubevirt.virt_api_address());

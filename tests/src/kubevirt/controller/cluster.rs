@@ -1,7 +1,7 @@
 //! What the controllers know of the cluster, and how they change it: watches fill the store, and the answer to each
 //! write does so at once, so that nothing is done twice because a watch is behind.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -85,6 +85,8 @@ pub(super) struct Cluster {
     objects: BTreeMap<Kind, BTreeMap<String, Arc<Object>>>,
     /// The launchers of each VMI by its uid.
     launchers: HashMap<String, Vec<String>>,
+    /// The uids of what is gone: a watch that is behind may still tell of it.
+    gone: HashSet<String>,
     events: HashMap<(String, String, String), (String, u32)>,
     began: HashMap<(String, &'static str), Instant>,
     /// When to look again although nothing happens.
@@ -100,6 +102,7 @@ impl Cluster {
             clients,
             objects: BTreeMap::new(),
             launchers: HashMap::new(),
+            gone: HashSet::new(),
             events: HashMap::new(),
             began: HashMap::new(),
             wake_at: None,
@@ -113,8 +116,9 @@ impl Cluster {
         self.keep(kind, Arc::new(object));
     }
 
-    /// Takes what a watch told of an object that is gone.
+    /// Takes that an object is gone.
     pub(super) fn lost(&mut self, kind: Kind, object: &Object) {
+        self.gone.insert(object.uid().to_owned());
         let known = self.objects.entry(kind).or_default();
         if known.get(&object.key()).is_some_and(|own| own.uid() == object.uid()) {
             known.remove(&object.key());
@@ -130,6 +134,9 @@ impl Cluster {
     }
 
     fn keep(&mut self, kind: Kind, object: Arc<Object>) {
+        if self.gone.contains(object.uid()) {
+            return;
+        }
         let known = self.objects.entry(kind).or_default();
         if known.get(&object.key()).is_none_or(|own| own.version() <= object.version()) {
             if let (Kind::Pod, Some(uid)) = (kind, object.controller_uid("VirtualMachineInstance")) {
@@ -229,9 +236,11 @@ impl Cluster {
         false
     }
 
-    /// Notes what happened to a write that nobody can do anything about. Conflicts and absences come right by the watch.
+    /// Notes a refusal that nobody expects, and looks again soon. Conflicts and absences come right by the watch, and in a
+    /// namespace that is going away nothing has to be made.
     pub(super) fn note(&mut self, what: &str, refused: &Refused) {
-        if matches!(refused.code, 404 | 409) {
+        let is_ending = refused.code == 403 && refused.message.contains("because it is being terminated");
+        if matches!(refused.code, 404 | 409) || is_ending {
             return;
         }
         self.complain(format!("{what}: {} {}", refused.code, refused.message));
@@ -240,7 +249,7 @@ impl Cluster {
 
     fn complain(&self, text: String) {
         if let Ok(mut complaints) = self.complaints.lock()
-            && complaints.last() != Some(&text)
+            && !complaints.contains(&text)
         {
             complaints.push(text);
         }
@@ -278,6 +287,12 @@ impl Cluster {
             let place = format!("{}/{}{subresource}", collection(&kind.resource(), object.namespace()), object.name());
             let written = self.send(actor, Method::PATCH, &place, &part).await?;
             if Object(written.clone()).version() == current.version() {
+                if current.is_deleting() {
+                    // Its last finalizer has gone, and the object with it.
+                    self.lost(kind, &current);
+                    self.has_written = true;
+                    return Ok(Arc::new(current.patched(&part)));
+                }
                 self.complain(format!("{actor:?}'s patch of {place} has no effect: {part}"));
                 continue;
             }
@@ -338,10 +353,7 @@ impl Cluster {
             sent
         };
         if let Err(refused) = sent {
-            // A namespace that is going away takes no events.
-            if refused.code != 403 {
-                self.note(&format!("event {reason} of {}", object.key()), &refused);
-            }
+            self.note(&format!("event {reason} of {}", object.key()), &refused);
         }
     }
 

@@ -18,8 +18,12 @@ impl Reconciler {
     /// Carries one guest on.
     pub(super) async fn guest(&mut self, vmi: &Object) -> Written<()> {
         let node = vmi.text("/status/nodeName");
-        if node.is_empty() || vmi.is_final() || !self.is_served(node) {
+        if node.is_empty() || vmi.is_final() {
             return Ok(());
+        }
+        if !self.is_served(node) {
+            // The other side of a migration has a virt-handler of its own.
+            return self.prepare_target(vmi).await;
         }
         let launchers = self.cluster.launchers(vmi);
         let Some(pod) = current(vmi, &launchers) else { return Ok(()) };
@@ -129,12 +133,7 @@ impl Reconciler {
         }
         let behaviour = Behaviour(vmi);
         if state("targetNodeAddress").is_null() {
-            if !self.is_served(&target_node) || behaviour.hangs("preparing") {
-                return Ok(());
-            }
-            let prepared =
-                json!({ "targetNodeAddress": "127.0.0.1", "targetDirectMigrationNodePorts": { "49152": 0 } });
-            return self.migrate_to(vmi, prepared).await.map(drop);
+            return self.prepare_target(vmi).await;
         }
         if state("startTimestamp").is_null() {
             // The source acts on what virt-controller acknowledges, so that each phase can be seen.
@@ -165,6 +164,19 @@ impl Reconciler {
             return Ok(());
         }
         self.arrive(vmi, &target_node).await
+    }
+
+    /// Step 7: virt-handler of the target is ready to receive.
+    async fn prepare_target(&mut self, vmi: &Object) -> Written<()> {
+        let target_node = vmi.text("/status/migrationState/targetNode").to_owned();
+        let is_asked = !target_node.is_empty()
+            && !vmi.is_true("/status/migrationState/completed")
+            && !vmi.has("/status/migrationState/targetNodeAddress");
+        if !is_asked || !self.is_served(&target_node) || Behaviour(vmi).hangs("preparing") {
+            return Ok(());
+        }
+        let prepared = json!({ "targetNodeAddress": "127.0.0.1", "targetDirectMigrationNodePorts": { "49152": 0 } });
+        self.migrate_to(vmi, prepared).await.map(drop)
     }
 
     /// Step 9 to 11: the guest runs on the target, which takes the mark away, acknowledges, and is the node.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::Reconciler;
 use super::cluster::{Actor, Kind, Written};
 use super::launcher;
-use super::object::{Object, merge, text_of};
+use super::object::{Object, list_or_none, merge, text_of};
 
 /// Holds a VMI until its launchers are gone.
 pub(super) const INSTANCE_FINALIZER: &str = "kubevirt.io/foregroundDeleteVirtualMachine";
@@ -107,19 +107,13 @@ impl Reconciler {
             .map(|pod| (pod.uid().to_owned(), json!(pod.text("/spec/nodeName"))))
             .collect();
         let active = super::object::replacing(vmi.at("/status/activePods"), Value::Object(active));
-        let mut patch = json!({ "status": { "activePods": active } });
         // The condition mirrors the mark (reference 1.1).
-        match (vmi.has("/status/evacuationNodeName"), vmi.condition("EvictionRequested")) {
-            (true, None) => {
-                let conditions = vmi.conditions_with("EvictionRequested", "True", "EvictionInProgress", "");
-                merge(&mut patch, &json!({ "status": { "conditions": conditions } }));
-            }
-            (false, Some(_)) => {
-                let conditions = vmi.conditions_without("EvictionRequested");
-                merge(&mut patch, &json!({ "status": { "conditions": conditions } }));
-            }
-            (true, Some(_)) | (false, None) => {}
-        }
+        let conditions = match (vmi.has("/status/evacuationNodeName"), vmi.condition("EvictionRequested")) {
+            (true, None) => vmi.conditions_with("EvictionRequested", "True", "EvictionInProgress", ""),
+            (false, Some(_)) => vmi.conditions_without("EvictionRequested"),
+            (true, Some(_)) | (false, None) => vmi.at("/status/conditions").clone(),
+        };
+        let patch = json!({ "status": { "activePods": active, "conditions": conditions } });
         let vmi = self.cluster.ensure(Actor::Controller, Kind::Instance, vmi, patch).await?;
         self.shield(&vmi, &pod).await?;
         if pod.is_deleting() {
@@ -154,7 +148,7 @@ impl Reconciler {
         if self.machine_of(&vmi).is_none() {
             keep.retain(|own| own != MACHINE_FINALIZER);
         }
-        let patch = json!({ "metadata": { "finalizers": keep } });
+        let patch = json!({ "metadata": { "finalizers": list_or_none(keep.into_iter()) } });
         self.cluster.ensure(Actor::Controller, Kind::Instance, &vmi, patch).await.map(drop)
     }
 
@@ -168,7 +162,6 @@ impl Reconciler {
     }
 
     async fn set_conditions(&mut self, vmi: &Object, conditions: Value) -> Written<Arc<Object>> {
-        let conditions = if conditions.as_array().is_some_and(Vec::is_empty) { Value::Null } else { conditions };
         let patch = json!({ "status": { "conditions": conditions } });
         self.cluster.ensure(Actor::Controller, Kind::Instance, vmi, patch).await
     }

@@ -9,7 +9,7 @@ use super::Reconciler;
 use super::cluster::{Actor, Kind, Written};
 use super::evacuation::is_migrating;
 use super::instance::MACHINE_FINALIZER;
-use super::object::{Object, merge, text_of};
+use super::object::{Object, list_or_none, text_of};
 
 /// The conditions of a VMI that its VM shows as well.
 const SHOWN: [&str; 4] = ["Ready", "LiveMigratable", "StorageLiveMigratable", "Paused"];
@@ -148,20 +148,14 @@ impl Reconciler {
         }
         let requests = pending_requests(vm, vmi);
         let flag = |is_so: bool| if is_so { json!(true) } else { Value::Null };
-        let mut patch = json!({ "status": {
+        let patch = json!({ "status": {
             "conditions": shown.at("/status/conditions"),
             "created": flag(vmi.is_some()),
             "ready": flag(vmi.is_some_and(|vmi| vmi.is_condition_true("Ready"))),
             "printableStatus": printable(vm, vmi),
             "runStrategy": strategy(vm),
+            "stateChangeRequests": list_or_none(requests.into_iter()),
         } });
-        if vm.list("/status/stateChangeRequests").len() != requests.len() {
-            let requests = if requests.is_empty() { Value::Null } else { Value::Array(requests) };
-            merge(&mut patch, &json!({ "status": { "stateChangeRequests": null } }));
-            if !requests.is_null() {
-                merge(&mut patch, &json!({ "status": { "stateChangeRequests": requests } }));
-            }
-        }
         self.cluster.ensure(Actor::Controller, Kind::Machine, vm, patch).await.map(drop)
     }
 }

@@ -367,21 +367,11 @@ impl Reconciler {
 
     async fn release(&mut self, migration: &Object) -> Written<()> {
         let patch = json!({ "metadata": { "finalizers": migration.finalizers_without(FINALIZER) } });
-        match self.cluster.ensure(Actor::Controller, Kind::Migration, migration, patch).await {
-            Ok(released) => {
-                if released.is_deleting() {
-                    self.cluster.lost(Kind::Migration, &released);
-                }
-                Ok(())
-            }
-            Err(refused) => Err(refused),
-        }
+        self.cluster.ensure(Actor::Controller, Kind::Migration, migration, patch).await.map(drop)
     }
 
     async fn set_migration_conditions(&mut self, migration: &Object, conditions: Value) -> Written<Arc<Object>> {
         let patch = json!({ "status": { "conditions": conditions } });
-        let is_unchanged = conditions_are_empty(&patch) && migration.list("/status/conditions").is_empty();
-        let patch = if is_unchanged { json!({}) } else { patch };
         self.cluster.ensure(Actor::Controller, Kind::Migration, migration, patch).await
     }
 
@@ -405,10 +395,6 @@ impl Reconciler {
         }
         self.cluster.delete(Kind::Migration, migration, None).await
     }
-}
-
-fn conditions_are_empty(patch: &Value) -> bool {
-    patch.pointer("/status/conditions").and_then(Value::as_array).is_some_and(Vec::is_empty)
 }
 
 fn is_quota(refused: &Refused) -> bool {

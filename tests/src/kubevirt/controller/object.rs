@@ -77,9 +77,9 @@ impl Object {
         self.list("/metadata/finalizers").iter().any(|own| own == finalizer)
     }
 
-    /// Returns the finalizers without one of them.
+    /// Returns the finalizers without one of them, for a patch.
     pub(super) fn finalizers_without(&self, finalizer: &str) -> Value {
-        self.list("/metadata/finalizers").iter().filter(|own| *own != finalizer).cloned().collect()
+        list_or_none(self.list("/metadata/finalizers").iter().filter(|own| *own != finalizer).cloned())
     }
 
     /// Returns the finalizers with one more.
@@ -152,9 +152,10 @@ impl Object {
         Value::Array(list)
     }
 
-    /// Returns the conditions without one of them.
+    /// Returns the conditions without one of them, for a patch.
     pub(super) fn conditions_without(&self, condition: &str) -> Value {
-        self.list("/status/conditions").iter().filter(|own| text_of(own, "type") != condition).cloned().collect()
+        let others = self.list("/status/conditions").iter().filter(|own| text_of(own, "type") != condition);
+        list_or_none(others.cloned())
     }
 
     /// Returns the object as it is once a merge patch has been applied.
@@ -175,6 +176,12 @@ impl Object {
     }
 }
 
+/// Returns a list for a patch: the server keeps no empty ones apart from none, so an empty one is null.
+pub(super) fn list_or_none(items: impl Iterator<Item = Value>) -> Value {
+    let items: Vec<Value> = items.collect();
+    if items.is_empty() { Value::Null } else { Value::Array(items) }
+}
+
 /// Returns the text of a field, "" where there is none.
 pub(super) fn text_of<'a>(value: &'a Value, field: &str) -> &'a str {
     value.get(field).and_then(Value::as_str).unwrap_or_default()
@@ -191,7 +198,7 @@ pub(super) fn now() -> String {
     Timestamp::from_second(now.as_second()).unwrap_or(now).to_string()
 }
 
-/// Applies a JSON merge patch (RFC 7386).
+/// Applies a JSON merge patch (RFC 7386). It is no way to put a null into a patch: that would be taken out of it.
 pub(super) fn merge(target: &mut Value, patch: &Value) {
     let Value::Object(changes) = patch else {
         *target = patch.clone();
