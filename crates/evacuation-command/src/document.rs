@@ -204,7 +204,12 @@ impl<'a> ReportDocument<'a> {
             }
         };
         let guests: Vec<_> = run.iter().flat_map(|(engine, _)| engine.guest_ends()).collect();
-        let guest_end = |uid: &Uid| guests.iter().find(|(id, ..)| id.uid == *uid).and_then(|(_, _, end)| *end);
+        // The run has no step for those that stay by the person's word.
+        let staying: BTreeSet<&Uid> = plan.staying_vms().filter(|_| run.is_some()).map(|vm| &vm.uid).collect();
+        let guest_end = |uid: &Uid| match guests.iter().find(|(id, ..)| id.uid == *uid) {
+            Some((_, _, end)) => *end,
+            None => staying.contains(uid).then_some(&GuestEnd::Left),
+        };
         let planned: BTreeSet<&Uid> = plan.vms.iter().map(|vm| &vm.uid).collect();
         let found_later = guests.iter().filter(|(id, ..)| !planned.contains(&id.uid));
         let node = |node: &'a NodePlan| NodeReport {
@@ -258,3 +263,6 @@ impl<T: Serialize> DocumentEvent<T> {
         Self { kind, data }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -39,7 +39,11 @@ async fn the_documented_line_moves_each_machine_by_its_own_strategy_and_no_other
     })
     .await;
     let still = ns.pods("app=bystander").await;
-    assert_eq!(still[0].metadata.uid, pod["metadata"]["uid"].as_str().map(str::to_owned), "only launchers were chosen\n{run}");
+    assert_eq!(
+        still[0].metadata.uid,
+        pod["metadata"]["uid"].as_str().map(str::to_owned),
+        "only launchers were chosen\n{run}"
+    );
     let left = |pod: &&k8s_openapi::api::core::v1::Pod| pod.spec.as_ref().unwrap().node_name.as_ref() == Some(&old);
     let launchers = ns.pods("kubevirt.io=virt-launcher").await;
     assert_eq!(launchers.iter().filter(left).count(), 0, "{run}");
