@@ -217,7 +217,10 @@ fn staying_line(vms: &[&Decision]) -> Option<String> {
     let verb = if names.len() == 1 { "stays" } else { "stay" };
     (!names.is_empty()).then(|| {
         let machines = count(names.len(), "virtual machine");
-        format!("  {machines} {verb}, so the node is not safe to power off: {}", names.join(", "))
+        format!(
+            "  {machines} {verb}, so the node is not emptied and the run ends with exit status 4: {}",
+            names.join(", ")
+        )
     })
 }
 
