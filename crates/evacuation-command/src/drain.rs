@@ -73,16 +73,12 @@ pub(crate) async fn run(
         }
         return Err(obstacle.into());
     }
-    let refused = || {
-        let flags: BTreeSet<_> = plan.refusals.iter().map(|refusal| refusal.remedy.clone()).collect();
-        CommandError::Refused { refusals: plan.refusals.len(), flags: flags.into_iter().collect() }
-    };
     if job.dry_run != DryRun::None {
-        return if plan.refusals.is_empty() { Ok(ExitStatus::Done) } else { Err(refused().into()) };
+        return if plan.refusals.is_empty() { Ok(ExitStatus::Done) } else { Err(CommandError::refused(plan).into()) };
     }
     if !plan.refusals.is_empty() {
         drain.report(plan, None, RunResult::Refused);
-        return Err(refused().into());
+        return Err(CommandError::refused(plan).into());
     }
     Box::pin(drain.carry_out(looked, &mut interrupts)).await
 }
@@ -216,9 +212,7 @@ impl Drain<'_> {
             for refusal in &current.refusals {
                 self.output.note(&render::refusal_line(refusal));
             }
-            let flags: BTreeSet<_> = current.refusals.iter().map(|refusal| refusal.remedy.clone()).collect();
-            let refusals = current.refusals.len();
-            return Err(CommandError::Refused { refusals, flags: flags.into_iter().collect() }.into());
+            return Err(CommandError::refused(&current).into());
         }
         if self.job.yes {
             return Ok(current);

@@ -1,8 +1,11 @@
 //! Why a run does not begin, or ended early, with what to do about it.
 
+use std::collections::BTreeSet;
+
 use cluster_model::identity::NodeName;
 use cluster_model::marks::UnknownMark;
 use cluster_model::selector::SelectorError;
+use evacuation::plan::{DrainPlan, RefusalKind, RefusedPod};
 use evacuation_runner::access::CallError;
 use evacuation_runner::lease::LeaseError;
 use evacuation_runner::observe::ListError;
@@ -37,8 +40,8 @@ pub(crate) enum CommandError {
     NoRehearsal(&'static str),
     #[error("node {name} does not exist in this cluster; no node was touched")]
     UnknownNode { name: String, similar: Vec<String> },
-    #[error("{} in the way; nothing was changed", if *.refusals == 1 { "1 pod stands".to_owned() } else { format!("{refusals} pods stand") })]
-    Refused { refusals: usize, flags: Vec<String> },
+    #[error("{} in the way; nothing was changed", standing(*.pods, *.vms))]
+    Refused { pods: usize, vms: usize, flags: Vec<String> },
     #[error("the cluster has moved since the plan was shown, and nobody said to go on; nothing was changed")]
     Moved,
     #[error("you may not {}, which this needs; nothing was changed", listed(.missing))]
@@ -193,6 +196,14 @@ fn role_remedy(plugin: &PluginIdentity) -> Remedy {
 }
 
 impl CommandError {
+    /// Tells what the plan's refusals come to, and every flag and command that would help.
+    pub(crate) fn refused(plan: &DrainPlan) -> Self {
+        let flags: BTreeSet<_> = plan.refusals.iter().map(|refusal| refusal.remedy.clone()).collect();
+        let is_vm = |refusal: &&RefusedPod| refusal.kind == RefusalKind::VirtualMachine;
+        let vms = plan.refusals.iter().filter(is_vm).count();
+        Self::Refused { pods: plan.refusals.len() - vms, vms, flags: flags.into_iter().collect() }
+    }
+
     /// Tells all rights that are missing at once, with the questions by which the first few can be looked into.
     pub(crate) fn may_not(missing: Vec<MissingRight>, session: &Session) -> Self {
         let question = |missing: &MissingRight| session.connection.kubectl(&missing.question());
@@ -286,6 +297,16 @@ fn not_a_node(argument: &str) -> String {
             "{argument:?} cannot be the name of a node: those have lower-case letters, digits, '-' and '.' only"
         ),
     }
+}
+
+/// `1 pod stands`, `2 virtual machines stand`, `2 virtual machines and 1 pod stand`.
+fn standing(pods: usize, vms: usize) -> String {
+    let named: Vec<_> = [(vms, "virtual machine"), (pods, "pod")]
+        .into_iter()
+        .filter(|(number, _)| *number > 0)
+        .map(|(number, noun)| count(number, noun))
+        .collect();
+    format!("{} {}", named.join(" and "), if pods + vms == 1 { "stands" } else { "stand" })
 }
 
 fn listed(missing: &[MissingRight]) -> String {

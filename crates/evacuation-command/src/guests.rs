@@ -114,7 +114,7 @@ pub(crate) async fn rehearse(
         match virtual_machines::rehearse_eviction(&session.access, &launcher.pod.id).await {
             Ok(reply) if predicted.agrees_with(reply.as_ref()) => agreed += 1,
             Ok(None) => vm.warnings.push("the server would grant its eviction, which shuts it down".to_owned()),
-            Ok(Some(reply)) => vm.warnings.push(format!("the server answers its eviction differently: {reply:?}")),
+            Ok(Some(reply)) => vm.warnings.push(format!("the server answers its eviction differently: {reply}")),
             Err(error) => vm.warnings.push(format!("its eviction could not be rehearsed: {error}")),
         }
     }

@@ -1,6 +1,8 @@
 //! What KubeVirt's answers to the eviction of one of its pods mean. Its webhooks give neither a reason nor details, so
 //! their sentences are all there is (OBSERVED, exact answers).
 
+use std::fmt;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Status;
 use serde::Serialize;
 
@@ -56,6 +58,22 @@ pub enum VirtualMachineReply {
     /// Nothing of KubeVirt's: a budget, a right that is missing, a pod that is gone.
     #[serde(untagged)]
     Other(EvictionReply),
+}
+
+impl fmt::Display for VirtualMachineReply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::EvacuationStarted { .. } => f.write_str("KubeVirt would evacuate it"),
+            Self::EvacuationInProgress { .. } => f.write_str("KubeVirt is evacuating it"),
+            Self::NotMigratable { .. } => f.write_str("it is to migrate and cannot"),
+            Self::NotTheGuestsPod => f.write_str("its pod is not where the guest is"),
+            Self::InstanceMissing { message }
+            | Self::LookupFailed { message }
+            | Self::DiskAttached { message }
+            | Self::WebhookDown { message } => f.write_str(message),
+            Self::Other(reply) => write!(f, "{reply:?}"),
+        }
+    }
 }
 
 /// Gives a refusal its meaning; `status` is the body of the answer. Only what comes from KubeVirt's own webhooks is read
