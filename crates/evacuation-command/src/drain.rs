@@ -176,10 +176,8 @@ impl Drain<'_> {
             RunEnd::Finished(outcome) => outcome,
         };
         session::release(guard, access, interrupts).await;
-        if self.job.is_for_guests && outcome == Outcome::Done {
-            let proven = targets.iter().filter(|node| record.holds_no_vm(node));
-            proven.filter_map(|node| render::farewell(node, view.cluster())).for_each(|line| self.output.note(&line));
-        }
+        let proven = targets.iter().filter(|node| record.holds_no_vm(node));
+        proven.filter_map(|node| render::farewell(node, view.cluster())).for_each(|line| self.output.note(&line));
         self.report(&plan, Some((&engine, &record)), RunResult::from(outcome));
         let status = match outcome {
             Outcome::Done => ExitStatus::Done,

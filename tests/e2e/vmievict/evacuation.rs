@@ -26,5 +26,5 @@ async fn every_guest_that_can_migrate_runs_on_elsewhere() {
     assert_eq!(before["metadata"]["uid"], after["metadata"]["uid"], "the same guest runs on\n{run}");
     let evictions = ns.audit().await.evictions().len();
     assert_eq!(evictions, 2, "one eviction for each\n{run}");
-    assert!(run.stderr.contains("no virtual machine is left"), "{run}");
+    assert!(run.stderr.contains("no virtual machine is left; safe to power off for KubeVirt"), "{run}");
 }

@@ -1,7 +1,7 @@
 //! The plan as tables: what moves first, then what stays, then what stands in the way, then one line of verdict.
 
 use cluster_model::snapshot::ClusterSnapshot;
-use evacuation::guests::Moves;
+use evacuation::guests::{Moves, is_guests_pod};
 use evacuation::plan::{Action, DrainPlan, Method, NodePlan, PodPlan, RefusalKind, RefusedPod, Verdict};
 use kubectl_common::connect::ClusterIdentity;
 use kubectl_common::flags::OutputFormat;
@@ -104,12 +104,19 @@ fn pod_lines(node: &NodePlan, page: &Page<'_>) -> Vec<String> {
         lines.push(table.render(page.width));
     }
     lines.extend(notes.lines());
+    let left: Vec<_> = left.into_iter().filter(|pod| !goes_with_its_guest(pod, page.cluster)).collect();
     if !left.is_empty() {
         let stay = if left.len() == 1 { "stays where it is" } else { "stay where they are" };
         let names: Vec<_> = left.iter().map(|pod| pod.pod.to_string()).collect();
         lines.push(format!("  {} {stay}: {}", count(left.len(), "pod"), listed(&names)));
     }
     lines
+}
+
+/// Whether a pod is left to KubeVirt, since it lives and dies with a virtual machine.
+fn goes_with_its_guest(pod: &PodPlan, cluster: &ClusterSnapshot) -> bool {
+    let is_guests = cluster.pod(&pod.pod).is_some_and(|pod| is_guests_pod(pod) && !pod.is_terminal());
+    is_guests && cluster.virtualization().is_known()
 }
 
 fn service_table(plan: &DrainPlan, width: Option<u16>) -> Option<String> {

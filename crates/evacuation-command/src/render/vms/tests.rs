@@ -306,7 +306,13 @@ fn virtual_machines_stand_before_pods() {
         ],
     ];
     let mut cluster = cluster(&objects.concat());
-    for pod in [pod("rook-ceph", "osd-0"), pod("app", "web-1").managed_by("batch/v1", "Job", "web")] {
+    let pods = [
+        pod("rook-ceph", "osd-0"),
+        pod("app", "web-1").managed_by("batch/v1", "Job", "web"),
+        pod("kube-system", "proxy-n1").mirror(),
+        pod("shop", "virt-launcher-a").labelled(&[("kubevirt.io", "virt-launcher")]),
+    ];
+    for pod in pods {
         cluster.apply(Change::Pod(Box::new(pod.on("n1").ready().build())));
     }
     for (name, moves) in [("with-pods", Moves::Everything), ("guests-only", Moves::GuestsOnly)] {
