@@ -74,7 +74,13 @@ pub(crate) async fn run(
         return Err(obstacle.into());
     }
     if job.dry_run != DryRun::None {
-        return if plan.refusals.is_empty() { Ok(ExitStatus::Done) } else { Err(CommandError::refused(plan).into()) };
+        // The run would leave them, and so not end with the node empty.
+        let stay = plan.staying_vms().next().is_some();
+        return match plan.refusals.is_empty() {
+            true if stay => Ok(ExitStatus::Stopped),
+            true => Ok(ExitStatus::Done),
+            false => Err(CommandError::refused(plan).into()),
+        };
     }
     if !plan.refusals.is_empty() {
         drain.report(plan, None, RunResult::Refused);
@@ -150,7 +156,7 @@ impl Drain<'_> {
             .with_pod_selector(self.job.pod_selector.as_ref().map(|selector| selector.meaning.clone()));
         let mut record = RunRecord::default();
         let end = {
-            let mut narrator = Narrator::new(self.output, self.voice(), self.job.request.removal);
+            let mut narrator = Narrator::new(self.output, self.voice(), &self.job.request);
             let report = |news: News<'_>| self.tell(&mut narrator, &mut record, &news);
             run::run(&mut engine, &mut view, access, &guard, interrupts, report).await
         };

@@ -96,7 +96,7 @@ pub(crate) async fn run(job: &Job, named: &[NodeName], output: &Output) -> Resul
         OutputFormat::Table | OutputFormat::Wide => Voice::Lines,
         OutputFormat::Json | OutputFormat::Yaml | OutputFormat::Jsonl => Voice::Talk,
     };
-    let mut narrator = Narrator::new(output, voice, request.removal);
+    let mut narrator = Narrator::new(output, voice, &request);
     let report = |news: News<'_>| match news {
         News::Event(event) => {
             if job.format == OutputFormat::Jsonl {

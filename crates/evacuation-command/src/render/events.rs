@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cluster_model::eviction_reply::EvictionReply;
 use cluster_model::identity::{NodeName, ObjectKey, PodId};
-use cluster_model::kubevirt::Means;
+use cluster_model::kubevirt::{Means, MigrationPhase};
 use evacuation::engine::GuestEnd;
 use evacuation::event::{Event, GuestWait, Stop, Wait};
-use evacuation::request::Removal;
+use evacuation::guests::Moves;
+use evacuation::request::{DrainRequest, Removal};
 use jiff::{SignedDuration, Timestamp};
 use kubectl_common::report::Output;
 
@@ -28,6 +29,7 @@ pub(crate) struct Narrator<'a> {
     output: &'a Output,
     voice: Voice,
     removal: Removal,
+    moves: Moves,
     waits: BTreeMap<PodId, Waiting>,
     vm_waits: BTreeMap<ObjectKey, Waiting<GuestWait>>,
     asked: BTreeSet<PodId>,
@@ -40,8 +42,17 @@ struct Waiting<W = Wait> {
 }
 
 impl<'a> Narrator<'a> {
-    pub(crate) fn new(output: &'a Output, voice: Voice, removal: Removal) -> Self {
-        Self { output, voice, removal, waits: BTreeMap::new(), vm_waits: BTreeMap::new(), asked: BTreeSet::new() }
+    pub(crate) fn new(output: &'a Output, voice: Voice, request: &DrainRequest) -> Self {
+        let (removal, moves) = (request.removal, request.moves);
+        Self {
+            output,
+            voice,
+            removal,
+            moves,
+            waits: BTreeMap::new(),
+            vm_waits: BTreeMap::new(),
+            asked: BTreeSet::new(),
+        }
     }
 
     /// Tells one event.
@@ -57,7 +68,10 @@ impl<'a> Narrator<'a> {
                 self.result(&format!("node/{node} released; somebody had uncordoned it"));
             }
             Event::NodeStarted { .. } => {}
-            Event::NodeDrained { node } => self.result(&format!("node/{node} drained")),
+            Event::NodeDrained { node } => match self.moves {
+                Moves::Everything => self.result(&format!("node/{node} drained")),
+                Moves::GuestsOnly => self.result(&format!("node/{node} emptied of virtual machines")),
+            },
             Event::NodeFailed { node, message } => self.output.warning(&format!("node {node}: {message}")),
             Event::PodAppeared { pod } => self.note(&format!("pod {pod} was bound after the plan was made")),
             Event::PodDetached { pod, resumed: false } => {
@@ -158,8 +172,9 @@ impl<'a> Narrator<'a> {
                 self.note(&format!("virtual machine {vm} was found on node {node} after the plan was made"));
             }
             Event::VmRequested { vm, means } => self.result(&requested(vm, *means)),
-            Event::VmMigrating { vm, migration, phase, target: Some(node) } => {
-                self.note(&format!("virtual machine {vm}: migration {migration} to node {node} is {}", phase.as_str()));
+            // Its earlier phases take moments; where one lasts, the wait tells of it.
+            Event::VmMigrating { vm, migration, phase: MigrationPhase::Running, target: Some(node) } => {
+                self.note(&format!("virtual machine {vm}: migration {migration} copies it to node {node}"));
             }
             Event::VmMigrating { .. } | Event::VmEvacuating { .. } => {}
             Event::VmMigrationFailed { vm, migration, failures, reason } => {
