@@ -1,5 +1,6 @@
 //! `kubectl vmievict` against the stand-in for KubeVirt.
 
+mod calling_off;
 mod evacuation;
 mod rbac;
 mod workflow_d;
