@@ -19,8 +19,8 @@
 //! is told by its guest, which kwok knows nothing of. So launchers carry `handover.test/exit-after: never`, which makes
 //! kwok leave their end alone, and `kubelet` writes it. The scheduler is the real one.
 //!
-//! One loop does it all: whenever a watch tells something, it goes through all objects in turn, and it sleeps until the
-//! next thing is due. It holds nothing that the objects do not say, except since when something has been so: times in
+//! One loop does it all: whenever a watch tells something, it looks at the guests concerned, and it sleeps until the next
+//! thing is due. It holds nothing that the objects do not say, except since when something has been so: times in
 //! the API are whole seconds, too coarse for a scaled clock.
 
 pub(crate) mod behaviour;
@@ -55,7 +55,7 @@ use tokio::{runtime, select};
 
 use super::Account;
 use crate::control_plane::ControlPlane;
-use cluster::{Actor, Cluster, Complaints, Kind, Written};
+use cluster::{Actor, Cluster, Complaints, Kind, Turn, Written};
 use object::Object;
 
 /// The pause before a watch that broke is opened again.
@@ -166,12 +166,11 @@ impl Reconciler {
             self.take(news);
         }
         loop {
-            self.cluster.wake_at = None;
-            self.cluster.has_written = false;
-            self.reconcile_all().await;
+            let turn = self.cluster.take_turn();
+            self.reconcile_all(&turn).await;
             if !self.cluster.has_written {
                 let sleeping = async {
-                    match self.cluster.wake_at {
+                    match self.cluster.wake_at() {
                         Some(due) => time::sleep_until(due).await,
                         None => std::future::pending().await,
                     }
@@ -198,11 +197,15 @@ impl Reconciler {
         }
     }
 
-    async fn reconcile_all(&mut self) {
+    async fn reconcile_all(&mut self, turn: &Turn) {
         for kind in [Kind::Node, Kind::Machine, Kind::ReplicaSet, Kind::Instance, Kind::Migration, Kind::Pod] {
             for object in self.in_order(kind) {
                 // What came before may have changed it.
                 let Some(object) = self.cluster.newest(kind, &object) else { continue };
+                if !turn.is_for(kind, &object) {
+                    continue;
+                }
+                self.cluster.begin(kind, &object);
                 if let Err(refused) = self.reconcile(kind, &object).await {
                     self.cluster.note(&format!("{kind:?} {}", object.key()), &refused);
                 }

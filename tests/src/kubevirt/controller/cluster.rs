@@ -12,7 +12,7 @@ use kube::{Client, Error};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::object::{Object, key, merge, now};
+use super::object::{Object, changes, key, merge, now, text_of};
 
 /// How long after a refusal nobody expects the whole is looked at again.
 const RETRY: Duration = Duration::from_millis(250);
@@ -73,6 +73,32 @@ pub(super) struct Refused {
     pub(super) message: String,
 }
 
+/// The guests there is something to do for.
+pub(super) struct Turn {
+    guests: HashSet<String>,
+    is_for_all: bool,
+}
+
+impl Turn {
+    /// Returns whether there is something to do for an object.
+    pub(super) fn is_for(&self, kind: Kind, object: &Object) -> bool {
+        // A migration that waits for its turn depends on all the others.
+        let is_waiting = kind == Kind::Migration && matches!(object.phase(), "" | "Pending");
+        self.is_for_all || is_waiting || guest_of(kind, object).is_none_or(|guest| self.guests.contains(&guest))
+    }
+}
+
+/// Returns the place of the VMI that an object belongs to.
+fn guest_of(kind: Kind, object: &Object) -> Option<String> {
+    let name = match kind {
+        Kind::Machine | Kind::Instance => object.name(),
+        Kind::Migration => object.text("/spec/vmiName"),
+        Kind::Pod => object.controller("VirtualMachineInstance").map(|owner| text_of(owner, "name"))?,
+        Kind::KubeVirt | Kind::Node | Kind::ReplicaSet => return None,
+    };
+    Some(key(object.namespace(), name))
+}
+
 /// The answer to a write.
 pub(super) type Written<T> = Result<T, Refused>;
 
@@ -89,8 +115,14 @@ pub(super) struct Cluster {
     gone: HashSet<String>,
     events: HashMap<(String, String, String), (String, u32)>,
     began: HashMap<(String, &'static str), Instant>,
-    /// When to look again although nothing happens.
-    pub(super) wake_at: Option<Instant>,
+    /// The guests (by the place of their VMI, which is that of their VM too) that something has happened to.
+    touched: HashSet<String>,
+    /// Something has happened that may concern every guest: to a node, or to KubeVirt's settings.
+    is_all_touched: bool,
+    /// When to look at a guest again although nothing happens; "" stands for all that is no guest.
+    due: HashMap<String, Instant>,
+    /// Whose turn it is, as in `due`.
+    subject: String,
     /// Something was written since this was last cleared.
     pub(super) has_written: bool,
     complaints: Complaints,
@@ -105,7 +137,10 @@ impl Cluster {
             gone: HashSet::new(),
             events: HashMap::new(),
             began: HashMap::new(),
-            wake_at: None,
+            touched: HashSet::new(),
+            is_all_touched: true,
+            due: HashMap::new(),
+            subject: String::new(),
             has_written: false,
             complaints,
         }
@@ -119,6 +154,7 @@ impl Cluster {
     /// Takes that an object is gone.
     pub(super) fn lost(&mut self, kind: Kind, object: &Object) {
         self.gone.insert(object.uid().to_owned());
+        self.touch(kind, object);
         let known = self.objects.entry(kind).or_default();
         if known.get(&object.key()).is_some_and(|own| own.uid() == object.uid()) {
             known.remove(&object.key());
@@ -127,6 +163,7 @@ impl Cluster {
 
     /// Takes a new list: what it does not name is gone.
     pub(super) fn listed(&mut self, kind: Kind, objects: Vec<Object>) {
+        self.is_all_touched = true;
         self.objects.entry(kind).or_default().clear();
         for object in objects {
             self.saw(kind, object);
@@ -145,11 +182,47 @@ impl Cluster {
                     launchers.push(object.key());
                 }
             }
+            if known.get(&object.key()).is_none_or(|own| own.version() != object.version()) {
+                self.touch(kind, &object);
+            }
+            let known = self.objects.entry(kind).or_default();
             if kind == Kind::Migration {
                 self.began.entry((object.uid().to_owned(), "seen")).or_insert_with(Instant::now);
             }
             known.insert(object.key(), object);
         }
+    }
+
+    fn touch(&mut self, kind: Kind, object: &Object) {
+        match guest_of(kind, object) {
+            Some(guest) => drop(self.touched.insert(guest)),
+            None => self.is_all_touched |= matches!(kind, Kind::Node | Kind::KubeVirt),
+        }
+    }
+
+    /// Returns which guests there is something to do for.
+    pub(super) fn take_turn(&mut self) -> Turn {
+        let now = Instant::now();
+        let mut guests = std::mem::take(&mut self.touched);
+        self.due.retain(|guest, due| {
+            let is_due = *due <= now;
+            if is_due {
+                guests.insert(guest.clone());
+            }
+            !is_due
+        });
+        self.has_written = false;
+        Turn { guests, is_for_all: std::mem::take(&mut self.is_all_touched) }
+    }
+
+    /// Says about which object the questions after the time are.
+    pub(super) fn begin(&mut self, kind: Kind, object: &Object) {
+        self.subject = guest_of(kind, object).unwrap_or_default();
+    }
+
+    /// Returns when to look again although nothing happens.
+    pub(super) fn wake_at(&self) -> Option<Instant> {
+        self.due.values().min().copied()
     }
 
     pub(super) fn all(&self, kind: Kind) -> Vec<Arc<Object>> {
@@ -176,22 +249,23 @@ impl Cluster {
         };
         let mut launchers: Vec<_> = keys.iter().filter_map(|key| pods.get(key).cloned()).collect();
         launchers.retain(|pod| pod.controller_uid("VirtualMachineInstance") == Some(vmi.uid()));
-        launchers.sort_by_key(|pod| (pod.created(), pod.version()));
+        launchers.sort_by_cached_key(|pod| (pod.created(), pod.version()));
         launchers
     }
 
     /// Returns the VMI that a launcher belongs to.
     pub(super) fn instance_of(&self, pod: &Object) -> Option<Arc<Object>> {
-        let uid = pod.controller_uid("VirtualMachineInstance")?;
-        let owner = pod.list("/metadata/ownerReferences").iter().find(|owner| owner.get("uid") == Some(&json!(uid)))?;
-        self.get(Kind::Instance, pod.namespace(), super::object::text_of(owner, "name")).filter(|vmi| vmi.uid() == uid)
+        let owner = pod.controller("VirtualMachineInstance")?;
+        self.get(Kind::Instance, pod.namespace(), text_of(owner, "name"))
+            .filter(|vmi| vmi.uid() == text_of(owner, "uid"))
     }
 
     /// Returns the migrations of a VMI, oldest first.
     pub(super) fn migrations(&self, vmi: &Object) -> Vec<Arc<Object>> {
-        let mut migrations = self.all(Kind::Migration);
-        migrations.retain(|own| own.namespace() == vmi.namespace() && own.text("/spec/vmiName") == vmi.name());
-        migrations.sort_by_key(|own| (own.created(), self.order(own)));
+        let of_vmi = |own: &&Arc<Object>| own.namespace() == vmi.namespace() && own.text("/spec/vmiName") == vmi.name();
+        let known = self.objects.get(&Kind::Migration);
+        let mut migrations: Vec<_> = known.into_iter().flat_map(BTreeMap::values).filter(of_vmi).cloned().collect();
+        migrations.sort_by_cached_key(|own| (own.created(), self.order(own)));
         migrations
     }
 
@@ -232,7 +306,8 @@ impl Cluster {
         if due <= Instant::now() {
             return true;
         }
-        self.wake_at = Some(self.wake_at.map_or(due, |earlier| earlier.min(due)));
+        let known = self.due.entry(self.subject.clone()).or_insert(due);
+        *known = due.min(*known);
         false
     }
 
@@ -272,7 +347,8 @@ impl Cluster {
         object: &Object,
         patch: Value,
     ) -> Written<Arc<Object>> {
-        let mut current = Arc::new(object.clone());
+        let known = self.newest(kind, object).filter(|known| known.version() == object.version());
+        let mut current = known.unwrap_or_else(|| Arc::new(object.clone()));
         let Value::Object(mut main) = patch else { return Ok(current) };
         let status = if kind.has_status_path() { main.remove("status") } else { None };
         let parts = [
@@ -280,7 +356,7 @@ impl Cluster {
             (status.map_or_else(|| json!({}), |status| json!({ "status": status })), "/status"),
         ];
         for (mut part, subresource) in parts {
-            if current.patched(&part).0 == current.0 {
+            if !changes(&current.0, &part) {
                 continue;
             }
             merge(&mut part, &json!({ "metadata": { "resourceVersion": current.text("/metadata/resourceVersion") } }));

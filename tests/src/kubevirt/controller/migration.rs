@@ -118,16 +118,15 @@ impl Reconciler {
         if vmi.phase() != "Running" || launchers.iter().filter(|pod| !pod.is_final()).count() > 1 {
             return Ok(());
         }
-        let mut in_cluster = 0;
-        let mut outbound = 0;
+        let (mut in_cluster, mut outbound) = (0, 0);
         for other in self.cluster.all(Kind::Migration).iter().filter(|other| !other.is_final()) {
             let Some(other_vmi) = self.cluster.get(Kind::Instance, other.namespace(), other.text("/spec/vmiName"))
             else {
                 continue;
             };
             // OBSERVED (i), reference 3.2: what has a target pod holds a place, whether or not that finds a node.
-            let has_target = self.target_of(&other_vmi, other).is_some_and(|pod| !pod.is_final());
-            if has_target {
+            let is_waiting = matches!(other.phase(), "" | "Pending");
+            if !is_waiting || self.target_of(&other_vmi, other).is_some_and(|pod| !pod.is_final()) {
                 in_cluster += 1;
                 outbound += usize::from(other_vmi.text("/status/nodeName") == vmi.text("/status/nodeName"));
             }

@@ -88,12 +88,15 @@ impl Object {
         self.list("/metadata/finalizers").iter().cloned().chain(more).collect()
     }
 
+    /// Returns the reference to its controller if that is of this kind.
+    pub(super) fn controller(&self, kind: &str) -> Option<&Value> {
+        let owners = self.list("/metadata/ownerReferences");
+        owners.iter().find(|owner| text_of(owner, "kind") == kind && owner.get("controller") == Some(&json!(true)))
+    }
+
     /// Returns the uid of its controller if that is of this kind.
     pub(super) fn controller_uid(&self, kind: &str) -> Option<&str> {
-        self.list("/metadata/ownerReferences")
-            .iter()
-            .find(|owner| text_of(owner, "kind") == kind && owner.get("controller") == Some(&json!(true)))
-            .map(|owner| text_of(owner, "uid"))
+        self.controller(kind).map(|owner| text_of(owner, "uid"))
     }
 
     pub(super) fn phase(&self) -> &str {
@@ -215,6 +218,20 @@ pub(super) fn merge(target: &mut Value, patch: &Value) {
             merge(fields.entry(field.clone()).or_insert(Value::Null), change);
         }
     }
+}
+
+/// Returns whether a merge patch would change anything.
+pub(super) fn changes(target: &Value, patch: &Value) -> bool {
+    let Value::Object(fields) = patch else { return target != patch };
+    fields.iter().any(|(field, change)| match target.get(field) {
+        Some(own) => change.is_null() || changes(own, change),
+        None => !change.is_null() && !is_hollow(change),
+    })
+}
+
+/// Returns whether a patch of an absent field adds nothing but the objects around nulls.
+fn is_hollow(patch: &Value) -> bool {
+    patch.as_object().is_some_and(|fields| fields.values().all(|field| field.is_null() || is_hollow(field)))
 }
 
 /// Returns the merge patch of one field that makes it `new`, whatever it held before.
