@@ -2,6 +2,7 @@
 
 mod calling_off;
 mod evacuation;
+mod many;
 mod rbac;
 mod workflow_d;
 
