@@ -2,7 +2,7 @@
 //! what the server itself says beforehand.
 
 use cluster_model::identity::{NodeName, ObjectKey};
-use cluster_model::kubevirt::{PodSeen, Virtualization, predicted_webhook_answer};
+use cluster_model::kubevirt::{Host, PodSeen, predicted_webhook_answer};
 use cluster_model::snapshot::ClusterSnapshot;
 use evacuation::plan::DrainPlan;
 use evacuation_runner::observe::{ListError, Observation};
@@ -69,7 +69,7 @@ pub(crate) fn obstacle(
 pub(crate) fn warn(
     installation: &Installation,
     targets: &[NodeName],
-    cluster: &Virtualization,
+    cluster: &ClusterSnapshot,
     now: Timestamp,
     output: &Output,
 ) {
@@ -78,8 +78,15 @@ pub(crate) fn warn(
             "the KubeVirt object was not found or may not be read: its own defaults for strategy and limits are assumed",
         );
     }
+    let virtualization = cluster.virtualization();
+    if !virtualization.hosts().any(|host| takes_guests(host, targets, cluster, now)) {
+        output.warning(
+            "no other node takes virtual machines now (KubeVirt may put some there, virt-handler was heard of within \
+             5 minutes, not cordoned): what is to move waits for one",
+        );
+    }
     for node in targets {
-        let Some(host) = cluster.host(node) else { continue };
+        let Some(host) = virtualization.host(node) else { continue };
         if !host.is_responsive(now)
             && let Some(heartbeat) = host.heartbeat
         {
@@ -88,6 +95,12 @@ pub(crate) fn warn(
             ));
         }
     }
+}
+
+/// Whether a guest could be put on a node, as far as the node itself says.
+fn takes_guests(host: &Host, targets: &[NodeName], cluster: &ClusterSnapshot, now: Timestamp) -> bool {
+    let is_open = cluster.node(&host.name).is_some_and(|node| node.ready && !node.unschedulable);
+    !targets.contains(&host.name) && host.schedulable == Some(true) && host.is_responsive(now) && is_open
 }
 
 /// Asks the server, as a dry run, what it will say to the eviction of each guest's pod, and notes in the plan where that

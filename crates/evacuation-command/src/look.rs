@@ -76,9 +76,11 @@ pub(crate) async fn look(
     let mut obstacle = None;
     if let Some(installation) = &installation {
         let cluster = &observation.cluster;
-        guests::warn(installation, &targets, cluster.virtualization(), now(), output);
         // Without a virtual machine there is nothing that it could keep from moving.
         let has_guests = !plan.vms.is_empty() || !plan.incoming.is_empty();
+        if has_guests {
+            guests::warn(installation, &targets, cluster, now(), output);
+        }
         obstacle = has_guests.then(|| guests::obstacle(installation, &targets, cluster)).flatten();
     }
     // A client's dry run sends nothing that could be taken for a write, so policy webhooks are not asked.

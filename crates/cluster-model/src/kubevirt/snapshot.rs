@@ -241,6 +241,11 @@ impl Virtualization {
         (launcher, instance)
     }
 
+    /// All nodes as KubeVirt sees them.
+    pub fn hosts(&self) -> impl Iterator<Item = &Host> {
+        self.hosts.values()
+    }
+
     /// One node as KubeVirt sees it.
     pub fn host(&self, node: &NodeName) -> Option<&Host> {
         self.hosts.get(node)
