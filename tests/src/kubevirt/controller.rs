@@ -20,8 +20,8 @@
 //! kwok leave their end alone, and `kubelet` writes it. The scheduler is the real one.
 //!
 //! One loop does it all: whenever a watch tells something, it looks at the guests concerned, and it sleeps until the next
-//! thing is due. It holds nothing that the objects do not say, except since when something has been so: times in
-//! the API are whole seconds, too coarse for a scaled clock.
+//! thing is due. It holds little that the objects do not say: since when something has been so (times in the API are
+//! whole seconds, too coarse for a scaled clock), and how many migrations it made to fail.
 
 pub(crate) mod behaviour;
 mod cluster;
@@ -36,6 +36,7 @@ mod migration;
 mod object;
 mod replica_set;
 mod settings;
+mod writes;
 
 use std::collections::{BTreeMap, HashMap};
 use std::pin::pin;
@@ -55,8 +56,9 @@ use tokio::{runtime, select};
 
 use super::Account;
 use crate::control_plane::ControlPlane;
-use cluster::{Actor, Cluster, Complaints, Kind, Turn, Written};
+use cluster::{Cluster, Complaints, Kind, Turn};
 use object::Object;
+use writes::{Actor, Written};
 
 /// The pause before a watch that broke is opened again.
 const REOPEN_PAUSE: Duration = Duration::from_millis(100);

@@ -32,17 +32,20 @@ async fn cancelled_evacuation_goes_on_until_its_migration_is_deleted() {
     .await;
     nothing_for(Duration::from_millis(500)).await;
     let name = migration["metadata"]["name"].as_str().unwrap();
+    record.catch_up().await;
     assert_eq!(record.last(MIGRATION, name)["status"]["phase"], "Running");
 
     delete_migration(&ns, &migration).await;
     machine::until(&ns, MIGRATION, "the migration is gone", <[Value]>::is_empty).await;
     nothing_for(Duration::from_secs(1)).await;
+    record.catch_up().await;
     assert_eq!(record.names(MIGRATION).len(), 1);
     let vmi = machine::until_phase(&ns, "vm-h", "Running").await;
     assert_eq!(vmi["status"]["nodeName"], a);
     let state = &vmi["status"]["migrationState"];
     assert_eq!((&state["abortRequested"], &state["abortStatus"]), (&json!(true), &json!("Succeeded")));
     assert_eq!(state["failureReason"], "Live migration has been aborted");
+    record.catch_up().await;
     assert_eq!(record.sequence(VMI, "vm-h", "/status/phase"), ["Running"]);
 }
 
@@ -60,6 +63,7 @@ async fn deleted_migration_of_a_marked_vmi_is_made_again_without_a_wait() {
         own["status"]["phase"] == "Running" && own["metadata"]["uid"] != uid
     })
     .await;
+    record.catch_up().await;
     assert_eq!(record.names(MIGRATION).len(), 2);
     // OBSERVED, corrections 8: what was deleted is no failure, so nothing waits.
     assert!(!has_event(&ns, &vmi, "MigrationBackoff", "").await);
@@ -81,6 +85,7 @@ async fn migration_deleted_before_the_hand_over_is_gone_at_once() {
     until_migration(&ns, "its target waits", |own| own["status"]["phase"] == "Scheduling").await;
     delete_migration(&ns, &migration).await;
     machine::until(&ns, MIGRATION, "it is gone", <[Value]>::is_empty).await;
+    record.catch_up().await;
     assert_eq!(record.sequence(MIGRATION, "own", "/status/phase"), ["", "Pending", "Scheduling", "gone"]);
     ns.until::<k8s_openapi::api::core::v1::Pod>("", "its target is gone", |pods| pods.len() == 1).await;
 }
@@ -101,6 +106,7 @@ async fn users_migration_takes_the_mark_away() {
     assert_eq!(super::evict(&ns, &source).await.0, 429);
     until_migration(&ns, "the VMI moves", |own| own["status"]["phase"] == "Succeeded").await;
     nothing_for(Duration::from_secs(1)).await;
+    record.catch_up().await;
     assert_eq!(record.names(MIGRATION), ["own"]);
     assert_eq!(record.sequence(VMI, "vm", "/status/nodeName"), [a.clone(), b]);
     assert_eq!(record.sequence(VMI, "vm", "/status/evacuationNodeName"), ["", a.as_str(), ""]);

@@ -40,6 +40,7 @@ async fn marked_vmi_migrates_to_another_node() {
     assert_eq!(migration["metadata"]["annotations"]["kubevirt.io/evacuationMigration"], a);
     assert_eq!(migration["metadata"]["labels"]["kubevirt.io/vmi-name"], "vm-a");
     assert_eq!(migration["spec"]["priority"], "system-critical");
+    record.catch_up().await;
     assert_eq!(record.sequence(MIGRATION, name, "/status/phase"), PHASES);
     assert_eq!(record.sequence(VMI, "vm-a", "/status/nodeName"), [a.clone(), b.clone()]);
     assert_eq!(record.sequence(VMI, "vm-a", "/metadata/labels/kubevirt.io~1nodeName"), [a.clone(), b.clone()]);
@@ -96,6 +97,7 @@ async fn external_vmi_is_marked_and_left_alone() {
     assert!(message.contains(": Evacuation in progress: "), "{message}");
     machine::until(&ns, VMI, "the mark is told", |vmis| condition(&vmis[0], "EvictionRequested") == "True").await;
     nothing_for(Duration::from_secs(2)).await;
+    record.catch_up().await;
     assert_eq!(record.names(MIGRATION), [""; 0]);
     assert_eq!(record.sequence(VMI, "vm-e", "/status/evacuationNodeName"), ["", &a]);
     assert_eq!(record.sequence(VMI, "vm-e", "/status/nodeName"), [a]);
@@ -114,6 +116,7 @@ async fn drain_taint_migrates_without_a_mark() {
 
     let migration = until_migration(&ns, "the VMI moves", |own| own["status"]["phase"] == "Succeeded").await;
     assert_eq!(migration["spec"]["vmiName"], "moves");
+    record.catch_up().await;
     assert_eq!(record.sequence(VMI, "moves", "/status/nodeName"), [a.clone(), b.clone()]);
     assert_eq!(record.sequence(VMI, "moves", "/status/evacuationNodeName"), [""]);
     assert_eq!(record.names(MIGRATION).len(), 1);

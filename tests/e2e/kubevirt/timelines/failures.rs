@@ -1,5 +1,6 @@
 //! Migrations that fail (OBSERVED (g), corrections 8 and 10).
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use e2e::kubevirt::machine;
@@ -12,8 +13,7 @@ use super::record::{MIGRATION, POD, Record, VMI, condition};
 use super::{DIVISOR, events, evict_launcher, has_event, nothing_for, two_nodes, until_migration};
 
 /// How long each migration waited in Pending since the one before it failed, on KubeVirt's own clock.
-fn waits(record: &Record) -> Vec<f64> {
-    let names = record.names(MIGRATION);
+fn waits(record: &Record, names: &[String]) -> Vec<f64> {
     let ended = |name: &str| record.when(MIGRATION, name, |own| own["status"]["phase"] == "Failed");
     let began = |name: &str| record.when(MIGRATION, name, |own| own["status"]["phase"] == "Scheduling");
     names.windows(2).map(|pair| (began(&pair[1]) - ended(&pair[0])) * DIVISOR).collect()
@@ -34,9 +34,10 @@ async fn migration_that_failed_is_repeated_after_a_wait() {
     assert_eq!(evict_launcher(&ns, "vm-g").await.1, 429);
     until_migration(&ns, "it moves at last", |own| own["status"]["phase"] == "Succeeded").await;
 
+    record.catch_up().await;
     let names = record.names(MIGRATION);
     assert_eq!(names.len(), 4);
-    let waits = waits(&record);
+    let waits = waits(&record, &names);
     assert!(is_about(&waits, &[20.0, 40.0, 80.0]), "{waits:?}");
     // OBSERVED, corrections 8: the next is there at once.
     for pair in names.windows(2) {
@@ -61,15 +62,17 @@ async fn endless_failure_waits_no_longer_than_320_s_and_keeps_few_objects() {
     vm.fail_migrations("always").migration_time("50ms").running().await;
     let record = Record::of(&ns).await;
     assert_eq!(evict_launcher(&ns, "vm").await.1, 429);
-    // The eighth is made when the seventh has failed: seven waits lie before that.
-    machine::until(&ns, MIGRATION, "the seventh fails", |_| record.names(MIGRATION).len() == 8).await;
+    // The eighth is made when the seventh has failed.
+    let mut uids = HashSet::new();
+    machine::until(&ns, MIGRATION, "the seventh fails", |all| {
+        uids.extend(all.iter().map(|own| own["metadata"]["uid"].to_string()));
+        uids.len() == 8
+    })
+    .await;
 
+    record.catch_up().await;
     let names = record.names(MIGRATION);
-    let waits = {
-        let ended = |name: &str| record.when(MIGRATION, name, |own| own["status"]["phase"] == "Failed");
-        let began = |name: &str| record.when(MIGRATION, name, |own| own["status"]["phase"] == "Scheduling");
-        names[..7].windows(2).map(|pair| (began(&pair[1]) - ended(&pair[0])) * DIVISOR).collect::<Vec<_>>()
-    };
+    let waits = waits(&record, &names[..7]);
     assert!(is_about(&waits, &[20.0, 40.0, 80.0, 160.0, 320.0, 320.0]), "{waits:?}");
     machine::until(&ns, MIGRATION, "old ones are collected", |all| all.len() <= 6).await;
     assert!(launchers(&ns, "vm").await.len() <= 7);
@@ -100,10 +103,12 @@ async fn dead_virt_handler_at_the_source_leaves_the_migration_hanging() {
     assert_eq!(evict_launcher(&ns, "vm").await.1, 429);
     until_migration(&ns, "it waits", |own| own["status"]["phase"] == "TargetReady").await;
     nothing_for(Duration::from_secs(2)).await;
+    record.catch_up().await;
     let name = record.names(MIGRATION).remove(0);
     assert_eq!(record.last(MIGRATION, &name)["status"]["phase"], "TargetReady");
     machine::kill_virt_handler(&ns, &a, false).await;
     until_migration(&ns, "it moves after all", |own| own["status"]["phase"] == "Succeeded").await;
+    record.catch_up().await;
     assert_eq!(record.last(VMI, "vm")["status"]["nodeName"], b);
 }
 
@@ -118,6 +123,7 @@ async fn stale_source_blocks_until_it_is_deleted() {
     assert_eq!(code, 429);
     until_migration(&ns, "the VMI moves", |own| own["status"]["phase"] == "Succeeded").await;
     nothing_for(Duration::from_millis(500)).await;
+    record.catch_up().await;
     assert_eq!(record.sequence(POD, &source, "/status/phase"), ["Running"]);
     let (code, message) = super::evict(&ns, &source).await;
     assert!(code == 429 && message.ends_with("Eviction request for target Pod"), "{message}");

@@ -53,6 +53,7 @@ async fn two_migrations_leave_a_node_at_the_same_time() {
     }
     machine::until(&ns, MIGRATION, "all move", |all| all.len() == 4 && is_over(all)).await;
 
+    record.catch_up().await;
     let mut spans: Vec<_> = record.names(MIGRATION).iter().map(|name| span(&record, name)).collect();
     spans.sort_by(|one, other| one.0.total_cmp(&other.0));
     let [one, two, three, four] = spans[..] else { unreachable!("four migrations") };
@@ -95,6 +96,7 @@ async fn unschedulable_targets_hold_both_places_of_the_node() {
         vmis.iter().any(|vmi| vmi["metadata"]["name"] == "small1" && vmi["status"]["nodeName"] == small.as_str())
     })
     .await;
+    record.catch_up().await;
     assert_eq!(record.sequence(VMI, "big1", "/status/nodeName"), [a]);
 }
 
@@ -112,6 +114,7 @@ async fn cluster_has_a_limit_of_its_own_and_outlives_its_server() {
         assert_eq!(evict_launcher(&ns, name).await.1, 429);
     }
     machine::until(&ns, MIGRATION, "both move", |all| all.len() == 2 && is_over(all)).await;
+    record.catch_up().await;
     let mut spans: Vec<_> = record.names(MIGRATION).iter().map(|name| span(&record, name)).collect();
     spans.sort_by(|one, other| one.0.total_cmp(&other.0));
     assert!(spans[0].1 <= spans[1].0, "{spans:?}");
@@ -125,5 +128,6 @@ async fn cluster_has_a_limit_of_its_own_and_outlives_its_server() {
         vmis.iter().any(|vmi| vmi["metadata"]["name"] == "vm-1" && vmi["status"]["nodeName"] == a.as_str())
     })
     .await;
+    record.catch_up().await;
     assert_eq!(record.last(VMI, "vm-2")["status"]["nodeName"], b);
 }

@@ -20,6 +20,7 @@ async fn standalone_vmi_stays_as_succeeded() {
     })
     .await;
     nothing_for(Duration::from_secs(1)).await;
+    record.catch_up().await;
     assert_eq!(record.sequence(VMI, "alone", "/status/phase"), ["Running", "Succeeded"]);
     assert!(machine::launchers(&ns, "alone").await.is_empty());
 }
@@ -35,6 +36,7 @@ async fn replica_set_replaces_a_guest_that_still_shuts_down() {
         vmis.len() == 1 && vmis[0]["status"]["phase"] == "Running" && vmis[0]["metadata"]["name"] != old
     })
     .await;
+    record.catch_up().await;
     let new = record.names(VMI).into_iter().find(|name| name != old).unwrap();
     let replaced = record.when(VMI, &new, |vmi| !vmi.is_null());
     let off = record.when(VMI, old, |vmi| vmi["status"]["phase"] == "Succeeded");
@@ -59,6 +61,7 @@ async fn after_eviction(purpose: &str, strategy: &str, expected: (&str, Option<&
     let is_so = |vmis: &[Value]| vmis.first().map(|vmi| vmi["status"]["phase"].as_str().unwrap()) == expected.1;
     machine::until(&ns, VMI, "its VMI is as expected", is_so).await;
     nothing_for(Duration::from_secs(1)).await;
+    record.catch_up().await;
     assert_eq!(record.uids(VMI, "vm").len(), 1, "it is not started again");
     assert_eq!(record.last(VM, "vm")["spec"]["runStrategy"], strategy);
 }
@@ -90,6 +93,7 @@ async fn vm_that_reruns_on_failure_comes_back_after_a_crash() {
         })
     })
     .await;
+    record.catch_up().await;
     assert_eq!(record.uids(VMI, "vm").len(), 2);
 }
 

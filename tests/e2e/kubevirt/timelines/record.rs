@@ -5,15 +5,16 @@
 use std::sync::{Arc, Mutex};
 
 use e2e::Namespace;
+use e2e::wait::DEADLINE;
 use futures::{StreamExt, pin_mut};
 use kube::Api;
-use kube::api::DynamicObject;
+use kube::api::{DynamicObject, ListParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::runtime::watcher::{Config, Event, watcher};
 use serde_json::Value;
-use tokio::sync::Barrier;
+use tokio::sync::{Barrier, watch};
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{self, Instant};
 
 pub(super) const VM: &str = "VirtualMachine";
 pub(super) const VMI: &str = "VirtualMachineInstance";
@@ -33,7 +34,9 @@ struct Seen {
 /// A record since it was made; it ends when it is dropped.
 pub(super) struct Record {
     seen: Arc<Mutex<Vec<Seen>>>,
+    count: watch::Receiver<usize>,
     began: Instant,
+    apis: Vec<(&'static str, Api<DynamicObject>)>,
     _watching: JoinSet<()>,
 }
 
@@ -41,11 +44,12 @@ impl Record {
     /// Begins to record; what there is already is in it.
     pub(super) async fn of(ns: &Namespace) -> Self {
         let seen = Arc::new(Mutex::new(Vec::new()));
+        let (counting, count) = watch::channel(0);
         let mut watching = JoinSet::new();
         let kinds = [VM, VMI, MIGRATION, POD];
         let listed = Arc::new(Barrier::new(kinds.len() + 1));
         for kind in kinds {
-            let (api, seen, listed) = (api(ns, kind), seen.clone(), listed.clone());
+            let (api, seen, listed, counting) = (api(ns, kind), seen.clone(), listed.clone(), counting.clone());
             watching.spawn(async move {
                 let events = watcher(api, Config::default());
                 pin_mut!(events);
@@ -69,11 +73,43 @@ impl Record {
                         name: object["metadata"]["name"].as_str().unwrap().to_owned(),
                         object: (!is_gone).then_some(object),
                     });
+                    counting.send_modify(|count| *count += 1);
                 }
             });
         }
         listed.wait().await;
-        Self { seen, began: Instant::now(), _watching: watching }
+        let apis = kinds.map(|kind| (kind, api(ns, kind))).into();
+        Self { seen, count, began: Instant::now(), apis, _watching: watching }
+    }
+
+    /// Waits until everything that there is now is in the record, whose watches may be behind others.
+    pub(super) async fn catch_up(&self) {
+        let mut count = self.count.clone();
+        for (kind, api) in &self.apis {
+            let there: Vec<Value> = api
+                .list(&ListParams::default())
+                .await
+                .unwrap()
+                .into_iter()
+                .map(|own| serde_json::to_value(own).unwrap())
+                .collect();
+            let is_in = |object: &Value| {
+                self.seen().iter().any(|seen| {
+                    let is_it = seen.kind == *kind && seen.uid == object["metadata"]["uid"];
+                    is_it && seen.object.as_ref().is_none_or(|seen| version(seen) >= version(object))
+                })
+            };
+            let has_gone = |name: &String| {
+                there.iter().any(|object| object["metadata"]["name"] == *name.as_str())
+                    || self.last(kind, name).is_null()
+            };
+            let waiting = async {
+                while !(there.iter().all(is_in) && self.names(kind).iter().all(has_gone)) {
+                    count.changed().await.unwrap();
+                }
+            };
+            assert!(time::timeout(DEADLINE, waiting).await.is_ok(), "the record does not catch up with each {kind}");
+        }
     }
 
     fn seen(&self) -> Vec<Seen> {
@@ -142,6 +178,10 @@ impl Record {
         seen.retain(|seen| seen.kind == kind && seen.name == name);
         seen.pop().and_then(|seen| seen.object).unwrap_or_default()
     }
+}
+
+fn version(object: &Value) -> u64 {
+    object["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap()
 }
 
 fn api(ns: &Namespace, kind: &str) -> Api<DynamicObject> {

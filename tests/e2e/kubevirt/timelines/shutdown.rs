@@ -22,6 +22,7 @@ async fn vm_without_a_strategy_shuts_down_and_comes_back_elsewhere() {
     })
     .await;
 
+    record.catch_up().await;
     assert_eq!(record.uids(VMI, "vm-c").len(), 2);
     let phases = record.sequence(VMI, "vm-c", "/status/phase");
     assert_eq!(phases, ["Running", "Succeeded", "gone", "Pending", "Scheduling", "Scheduled", "Running"]);
@@ -47,6 +48,7 @@ async fn unmigratable_vm_shuts_down_if_it_cannot_move() {
         vmis.iter().any(|vmi| vmi["status"]["phase"] == "Running" && vmi["status"]["nodeName"] == b.as_str())
     })
     .await;
+    record.catch_up().await;
     assert_eq!(record.uids(VMI, "vm-d").len(), 2);
 }
 

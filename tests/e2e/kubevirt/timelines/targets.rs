@@ -41,6 +41,7 @@ async fn unschedulable_target_is_given_up_in_the_time_that_an_annotation_says() 
     assert!(has_event(&ns, &failed, "SuccessfulDelete", "timeout period exceeded").await);
     // The mark stays, and with it the next try.
     machine::until(&ns, MIGRATION, "the next one is there", |all| all.len() > 1).await;
+    record.catch_up().await;
     assert_eq!(record.last(VMI, "vm-t")["status"]["evacuationNodeName"], a);
 }
 
@@ -83,6 +84,7 @@ async fn guest_goes_where_its_processor_is_known() {
             .any(|own| own.message.as_deref().unwrap_or_default().contains("didn't match Pod's node affinity/selector"))
     };
     ns.until::<Pod>("kubevirt.io/migrationJobUID", "no node fits", |pods| pods.iter().any(is_judged)).await;
+    record.catch_up().await;
     assert_eq!(record.sequence(VMI, "vm", "/status/nodeName"), [a]);
     assert_ne!(other, "");
 }

@@ -3,11 +3,15 @@
 use serde_json::json;
 
 use super::Reconciler;
-use super::cluster::{Kind, Written};
+use super::cluster::Kind;
 use super::object::{Object, text_of};
+use super::writes::Written;
 
 /// Says of a migration that it evacuates, and which node.
 pub(super) const EVACUATION: &str = "kubevirt.io/evacuationMigration";
+
+/// On a marked VMI: it was the descheduler that asked.
+pub(super) const EVICTION_SOURCE: &str = "kubevirt.io/eviction-source";
 
 impl Reconciler {
     /// Makes the migration of a VMI that has to leave its node, unless there is one.
@@ -28,6 +32,9 @@ impl Reconciler {
         if is_underway || living > 1 {
             return Ok(());
         }
+        // Reference 3.1.
+        let is_minor = vmi.annotation(EVICTION_SOURCE) == "descheduler";
+        let priority = if is_minor { "system-maintenance" } else { "system-critical" };
         // OBSERVED (a), (i): at once, for every marked VMI, whatever the limits are.
         let migration = json!({
             "apiVersion": "kubevirt.io/v1",
@@ -37,7 +44,7 @@ impl Reconciler {
                 "namespace": vmi.namespace(),
                 "annotations": { EVACUATION: node },
             },
-            "spec": { "vmiName": vmi.name(), "priority": "system-critical" },
+            "spec": { "vmiName": vmi.name(), "priority": priority },
         });
         let created = self.cluster.create(Kind::Migration, &migration).await?;
         let message = format!("Created Migration {}", created.name());

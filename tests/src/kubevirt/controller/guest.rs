@@ -6,11 +6,13 @@ use serde_json::{Value, json};
 
 use super::Reconciler;
 use super::behaviour::{Behaviour, has_handler};
-use super::cluster::{Actor, Kind, Written};
+use super::cluster::Kind;
+use super::evacuation::{EVICTION_SOURCE, is_migrating};
 use super::instance::{NODE_LABEL, current};
 use super::launcher::{claim_of, grace};
 use super::migration::TARGET_LABEL;
 use super::object::{Object, merge, now, text_of};
+use super::writes::{Actor, Written};
 
 const ABORTED: &str = "Live migration has been aborted";
 
@@ -112,7 +114,7 @@ impl Reconciler {
 
     async fn switch_off(&mut self, vmi: &Object, phase: &str) -> Written<()> {
         let mut patch = json!({ "status": vmi.entering(phase) });
-        if super::evacuation::is_migrating(vmi) {
+        if is_migrating(vmi) {
             let state = ended(Some("the guest is off"));
             merge(&mut patch, &json!({ "status": { "migrationState": state } }));
         }
@@ -184,7 +186,7 @@ impl Reconciler {
         let detected = json!({ "targetNodeDomainDetected": true, "targetNodeDomainReadyTimestamp": now() });
         let vmi = self.migrate_to(vmi, detected).await?;
         let patch = json!({
-            "metadata": { "labels": { NODE_LABEL: target } },
+            "metadata": { "labels": { NODE_LABEL: target }, "annotations": { EVICTION_SOURCE: null } },
             "status": {
                 "nodeName": target,
                 "evacuationNodeName": null,

@@ -8,8 +8,9 @@ use tokio::time::Instant;
 
 use super::Reconciler;
 use super::behaviour::{VIRT_HANDLER, has_handler};
-use super::cluster::{Actor, Kind, Written};
+use super::cluster::Kind;
 use super::object::{Object, merge, now};
+use super::writes::{Actor, Written};
 
 const HEARTBEAT: &str = "kubevirt.io/heartbeat";
 const SCHEDULABLE: &str = "kubevirt.io/schedulable";

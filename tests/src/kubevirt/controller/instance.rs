@@ -5,9 +5,10 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::Reconciler;
-use super::cluster::{Actor, Kind, Written};
+use super::cluster::Kind;
 use super::launcher;
 use super::object::{Object, list_or_none, merge, text_of};
+use super::writes::{Actor, Written};
 
 /// Holds a VMI until its launchers are gone.
 pub(super) const INSTANCE_FINALIZER: &str = "kubevirt.io/foregroundDeleteVirtualMachine";

@@ -4,9 +4,10 @@ use serde_json::{Value, json};
 
 use super::Reconciler;
 use super::behaviour::{Behaviour, has_kubelet};
-use super::cluster::{Actor, Kind, Written};
+use super::cluster::Kind;
 use super::migration::JOB_LABEL;
 use super::object::{Object, now, text_of};
+use super::writes::{Actor, Written};
 
 impl Reconciler {
     /// Ends a launcher that has nothing to run any more; kwok removes it if it was to be deleted.

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::Reconciler;
-use super::cluster::{Actor, Kind, Written};
+use super::cluster::Kind;
 use super::evacuation::is_migrating;
 use super::instance::MACHINE_FINALIZER;
 use super::object::{Object, list_or_none, text_of};
+use super::writes::{Actor, Written};
 
 /// The conditions of a VMI that its VM shows as well.
 const SHOWN: [&str; 4] = ["Ready", "LiveMigratable", "StorageLiveMigratable", "Paused"];

@@ -7,12 +7,13 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::Reconciler;
-use super::cluster::{Actor, Kind, Refused, Written};
+use super::cluster::Kind;
 use super::evacuation::EVACUATION;
 use super::instance::current;
 use super::launcher;
 use super::number;
 use super::object::{Object, merge, now, replacing};
+use super::writes::{Actor, Refused, Written};
 
 /// Names the VMI of a migration.
 pub(super) const MIGRATION_LABEL: &str = "kubevirt.io/vmi-name";

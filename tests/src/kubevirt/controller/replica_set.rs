@@ -3,8 +3,9 @@
 use serde_json::json;
 
 use super::Reconciler;
-use super::cluster::{Actor, Kind, Written};
+use super::cluster::Kind;
 use super::object::{Object, text_of};
+use super::writes::{Actor, Written};
 
 const KIND: &str = "VirtualMachineInstanceReplicaSet";
 
