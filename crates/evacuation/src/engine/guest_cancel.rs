@@ -38,6 +38,16 @@ impl Engine {
         });
     }
 
+    /// Gives a guest up whose request was refused, or came to nothing: an earlier one that nobody answered may have begun
+    /// its evacuation.
+    pub(super) fn abandon_guest(step: &mut GuestStep, reason: String, now: Moment, turn: &mut Turn) {
+        if step.may_have_landed && step.is_migrating() {
+            Self::begin_call_off(step, GuestEnd::GivenUp { reason }, true, now);
+        } else {
+            Self::give_guest_up(step, reason, turn);
+        }
+    }
+
     /// Finds, for an undo, the guests that are marked for the evacuation of one of its nodes, and the migrations off it.
     pub(super) fn notice_what_to_call_off(&mut self, cluster: &ClusterSnapshot, now: Moment, turn: &mut Turn) {
         let virtualization = cluster.virtualization();

@@ -68,8 +68,11 @@ impl Engine {
                 turn.events.push(Event::RequestRetried { object, message });
                 again(step, SHORT_PAUSE, now, turn);
             }
-            Reply::Denied(message) => Self::give_guest_up(step, format!("KubeVirt refuses: {message}"), turn),
+            Reply::Denied(message) => {
+                Self::abandon_guest(step, format!("KubeVirt refuses: {message}"), now, turn);
+            }
             Reply::Unanswered(_) | Reply::Seen(_) => {
+                step.may_have_landed = true;
                 let pause = step.pause();
                 Self::guest_retried(step, reply, turn);
                 again(step, pause, now, turn);
@@ -88,7 +91,7 @@ impl Engine {
             }
             VirtualMachineReply::NotMigratable { .. } => {
                 let reason = "it cannot migrate any more; the same command shows what can be done".to_owned();
-                Self::give_guest_up(step, reason, turn);
+                Self::abandon_guest(step, reason, now, turn);
             }
             // The view will show which pod is the guest's by now, or that the guest is gone.
             VirtualMachineReply::NotTheGuestsPod
@@ -122,7 +125,7 @@ impl Engine {
             }
             VirtualMachineReply::Other(
                 EvictionReply::Forbidden { message } | EvictionReply::Unexpected { message, .. },
-            ) => Self::give_guest_up(step, format!("its eviction is refused: {message}"), turn),
+            ) => Self::abandon_guest(step, format!("its eviction is refused: {message}"), now, turn),
         }
     }
 

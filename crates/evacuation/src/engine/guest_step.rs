@@ -54,6 +54,8 @@ pub(super) struct GuestStep {
     pub(super) clock: Option<Duration>,
     /// Whether anything was asked for.
     pub(super) was_asked: bool,
+    /// Whether a request to migrate it went unanswered: it may have been heard all the same.
+    pub(super) may_have_landed: bool,
     /// When the last request was answered.
     pub(super) asked_at: Duration,
     /// Whether the view has shown the mark of this node's evacuation since.
@@ -196,6 +198,7 @@ impl GuestStep {
             refusals: 0,
             clock: None,
             was_asked: false,
+            may_have_landed: false,
             asked_at: Duration::ZERO,
             was_marked: false,
             past: BTreeSet::new(),

@@ -119,7 +119,7 @@ impl Engine {
         step.grace_seconds = instance.grace_seconds;
         step.clock.get_or_insert(now.elapsed);
         if self.is_overdue(step, now) {
-            return Self::give_guest_up(step, "it could not be moved in time".to_owned(), turn);
+            return Self::abandon_guest(step, "it could not be moved in time".to_owned(), now, turn);
         }
         let ended = virtualization.migrations_of(&step.id.vm).filter(|migration| migration.is_final());
         let fresh = |uid: &&Uid| !step.failed.contains(uid);

@@ -64,6 +64,8 @@ pub(super) enum Act {
     DeleteInstance(u8),
     /// Somebody migrates a guest.
     Migrate(u8),
+    /// A guest cannot migrate any more.
+    Harden(u8),
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -341,6 +343,11 @@ impl GuestWorld {
                 let index = pick(number, self.guests.len());
                 let instance = self.guests[index].instance.as_mut();
                 instance.map(|instance| instance.is_ending = true).is_some()
+            }
+            Act::Harden(number) => {
+                self.is_hostile = true;
+                let vm = pick(number, self.guests.len());
+                std::mem::replace(&mut self.guests[vm].kind.migratable, false)
             }
             Act::Migrate(number) => {
                 self.is_hostile = true;

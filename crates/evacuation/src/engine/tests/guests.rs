@@ -25,8 +25,14 @@ const ORDINARY: &[Maker] = &[
     (1, |_| Act::Kill),
 ];
 
-const HOSTILE: &[Maker] =
-    &[(1, Act::Cancel), (1, Act::DeleteMigration), (1, Act::DeleteInstance), (1, Act::Migrate), (1, Act::Fail)];
+const HOSTILE: &[Maker] = &[
+    (1, Act::Cancel),
+    (1, Act::DeleteMigration),
+    (1, Act::DeleteInstance),
+    (1, Act::Migrate),
+    (1, Act::Fail),
+    (1, Act::Harden),
+];
 
 fn choose(makers: &[Maker]) -> impl Strategy<Value = Act> + use<> {
     let makers: Vec<_> = makers.iter().flat_map(|(weight, make)| std::iter::repeat_n(*make, *weight)).collect();
