@@ -210,8 +210,9 @@ impl Engine {
             return Self::guest_waits(step, wait, turn);
         }
         if step.was_marked {
+            // KubeVirt may have made a migration before, which nobody has cancelled.
             let reason = "somebody cancelled its evacuation".to_owned();
-            return Self::give_guest_up(step, reason, turn);
+            return Self::begin_call_off(step, GuestEnd::GivenUp { reason }, true, now);
         }
         let is_own = step.means == Means::CreateMigration;
         if is_own && let Some((uid, _)) = &step.migration {

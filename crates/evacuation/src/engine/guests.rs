@@ -138,7 +138,11 @@ impl Engine {
                 let Some(launcher) = launcher else { return Self::wait_for_launcher(step, now, turn) };
                 GuestCommand::EvictLauncher { pod: launcher.pod.id.clone() }
             }
-            Means::CreateMigration => GuestCommand::CreateMigration { vm: step.id.vm.clone(), node: step.node.clone() },
+            Means::CreateMigration => {
+                // One that was followed before is not the one that is owed now.
+                step.migration = None;
+                GuestCommand::CreateMigration { vm: step.id.vm.clone(), node: step.node.clone() }
+            }
             Means::Evict | Means::RestartMachine | Means::StopMachine | Means::DeleteInstance => {
                 if let Some(block) = self.held_by_budget(step, instance, cluster) {
                     let (healthy, needed) = (block.current_healthy, block.desired_healthy);

@@ -75,6 +75,27 @@ fn evacuate_in_the_end(world: &mut GuestWorld) {
     }
 }
 
+fn evacuate(kind: Kind, acts: &[Act]) -> GuestWorld {
+    let mut world = GuestWorld::new(&[kind], NonMigratable::Restart);
+    acts.iter().for_each(|act| world.act(*act));
+    evacuate_in_the_end(&mut world);
+    world
+}
+
+#[test]
+fn a_migration_that_a_cancelled_evacuation_left_is_called_off() {
+    let kind = Kind { strategy: "LiveMigrate", migratable: true, owner: "Always" };
+    let (execute, answer) = (Act::Execute(0), Act::Answer(0));
+    let unseen = [Act::KubeVirt(0), Act::Cancel(0), Act::Deliver(0)];
+    evacuate(kind, &[&[execute, answer, execute, Act::Time, answer][..], &unseen].concat());
+}
+
+#[test]
+fn a_new_migration_is_not_taken_for_the_one_that_somebody_deleted() {
+    let kind = Kind { strategy: "None", migratable: true, owner: "Always" };
+    evacuate(kind, &[Act::Execute(0), Act::Answer(0), Act::Kill, Act::DeleteMigration(0)]);
+}
+
 proptest! {
     #![proptest_config(shrinking())]
 
