@@ -17,14 +17,17 @@ use crate::session::Session;
 pub(crate) fn of_drain(request: &DrainRequest, plan: &DrainPlan, observation: &Observation) -> Vec<Need> {
     let leaving = plan.pods().filter(|(_, pod)| matches!(pod.action, Action::Handover | Action::Evict));
     let leaving = leaving.map(|(_, pod)| pod.pod.namespace.clone()).collect();
-    let removal = match request.removal {
-        Removal::Evict => Right::EVICT_PODS,
-        Removal::Delete => Right::DELETE_PODS,
-    };
-    let mut needs = vec![Need::everywhere(Right::PATCH_NODES), Need::within(removal, leaving)];
+    let mut needs = vec![Need::everywhere(Right::PATCH_NODES), Need::within(removal_of(request), leaving)];
     needs.extend(of_guests(request, plan, observation));
     needs.extend(of_the_view(observation));
     needs
+}
+
+fn removal_of(request: &DrainRequest) -> Right {
+    match request.removal {
+        Removal::Evict => Right::EVICT_PODS,
+        Removal::Delete => Right::DELETE_PODS,
+    }
 }
 
 /// What the virtual machines of a plan need, each by its means; and what calling their evacuation off would.
@@ -32,7 +35,8 @@ fn of_guests(request: &DrainRequest, plan: &DrainPlan, observation: &Observation
     let by = |wanted: fn(Means) -> bool| -> BTreeSet<String> {
         plan.vms.iter().filter(|vm| wanted(vm.means)).map(|vm| vm.namespace.clone()).collect()
     };
-    let evicts = by(|means| matches!(means, Means::Evacuate | Means::Mark | Means::Evict));
+    let evicts = by(|means| matches!(means, Means::Evacuate | Means::Mark));
+    let shuts_down = by(|means| means == Means::Evict);
     let migrates = by(|means| matches!(means, Means::Evacuate | Means::Mark | Means::CreateMigration | Means::Follow));
     let marks = by(|means| matches!(means, Means::Evacuate | Means::Mark | Means::Follow));
     let can_cancel = observation.cluster.virtualization().features().can_cancel_evacuation;
@@ -40,6 +44,7 @@ fn of_guests(request: &DrainRequest, plan: &DrainPlan, observation: &Observation
     let stale = if request.guests.delete_stale_launchers { migrates.clone() } else { BTreeSet::new() };
     vec![
         Need::within(Right::EVICT_PODS, evicts),
+        Need::within(removal_of(request), shuts_down),
         Need::within(Right::CREATE_MIGRATIONS, by(|means| means == Means::CreateMigration)),
         Need::within(Right::DELETE_MIGRATIONS, migrates),
         Need::within(Right::EVACUATE, marks.clone()),

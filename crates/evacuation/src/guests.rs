@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use cluster_model::budget::{self, Room};
+use cluster_model::budget::{self, Budget, Room};
 use cluster_model::identity::{NodeName, PodId};
 use cluster_model::kubevirt::{
     self, Action, Cause, Decision, Means, Outcome, Role, VirtualMachineInstance, Virtualization, VmPolicy,
@@ -109,7 +109,7 @@ pub fn plan_guest(
         let message = decision.reason.to_string();
         return (decision, Some(GuestObstacle { message, remedy }));
     }
-    let obstacle = ends_guest(&decision).then(|| budget_dead_end(instance, request, cluster)).flatten();
+    let obstacle = ends_guest(&decision).then(|| budget_dead_end(instance, decision.means, request, cluster)).flatten();
     if obstacle.is_some() {
         decision.action = Action::Refuse;
         decision.means = Means::None;
@@ -139,21 +139,44 @@ pub(crate) fn closed_budget(
     })
 }
 
+/// Finds budgets that will never let the guest be shut down by the means that was decided on.
 fn budget_dead_end(
     instance: &VirtualMachineInstance,
+    means: Means,
     request: &DrainRequest,
     cluster: &ClusterSnapshot,
 ) -> Option<GuestObstacle> {
+    if request.removal == Removal::Delete {
+        return None;
+    }
     let pod = &cluster.virtualization().active_launcher(instance)?.pod;
-    let block = closed_budget(pod, request, cluster)?;
-    let budget = cluster.budget(&block.budget)?;
-    let never = budget.is_observed && budget.expected_pods > 0 && budget.desired_healthy >= budget.expected_pods;
-    never.then(|| GuestObstacle {
-        message: format!(
-            "it would be shut down, and PodDisruptionBudget {} needs {} healthy pods of {}, so it never allows that",
-            block.budget.name, budget.desired_healthy, budget.expected_pods
-        ),
-        remedy: "--disable-eviction".to_owned(),
+    let obstacle = |message| GuestObstacle { message, remedy: "--disable-eviction".to_owned() };
+    if means == Means::Evict
+        && let Room::ManyBudgets(budgets) = cluster.room_for(pod)
+    {
+        let names: Vec<_> = budgets.iter().map(|budget| budget.name.as_str()).collect();
+        return Some(obstacle(format!(
+            "it would be shut down by an eviction, and Kubernetes evicts no pod that {} PodDisruptionBudgets select ({})",
+            names.len(),
+            names.join(", ")
+        )));
+    }
+    let is_closed = |one: &&Budget| matches!(budget::room(pod, std::iter::once(*one)), Room::Closed(_));
+    cluster.budgets_of(pod).filter(is_closed).find_map(|budget| {
+        let name = &budget.key.name;
+        if let Some(failure) = &budget.sync_failure {
+            return Some(obstacle(format!(
+                "it would be shut down, and PodDisruptionBudget {name}, which holds it, cannot be computed: {failure}"
+            )));
+        }
+        let never = budget.is_observed && budget.expected_pods > 0 && budget.desired_healthy >= budget.expected_pods;
+        never.then(|| {
+            obstacle(format!(
+                "it would be shut down, and PodDisruptionBudget {name} needs {} healthy pods of {}, so it never allows \
+                 that",
+                budget.desired_healthy, budget.expected_pods
+            ))
+        })
     })
 }
 

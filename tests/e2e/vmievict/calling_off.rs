@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::two_nodes;
 
 /// The guest runs on where it was, the same as before, unmarked, and nothing is on its way to move it.
-async fn is_called_off(ns: &Namespace, before: &Value, run: &Run) {
+pub(super) async fn is_called_off(ns: &Namespace, before: &Value, run: &Run) {
     let own =
         |all: &[Value]| all.iter().all(|one| matches!(one["status"]["phase"].as_str(), Some("Failed" | "Succeeded")));
     machine::until(ns, "VirtualMachineInstanceMigration", "no migration is under way", own).await;

@@ -1,9 +1,12 @@
 //! `kubectl vmievict` against the stand-in for KubeVirt.
 
 mod calling_off;
+mod decisions;
 mod evacuation;
+mod interference;
 mod many;
 mod rbac;
+mod refusals;
 mod workflow_d;
 
 use e2e::kubevirt::machine;

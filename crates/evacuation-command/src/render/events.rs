@@ -33,6 +33,8 @@ pub(crate) struct Narrator<'a> {
     waits: BTreeMap<PodId, Waiting>,
     vm_waits: BTreeMap<ObjectKey, Waiting<GuestWait>>,
     asked: BTreeSet<PodId>,
+    /// The nodes that were said to hold virtual machines still.
+    holding: BTreeSet<NodeName>,
 }
 
 struct Waiting<W = Wait> {
@@ -52,6 +54,7 @@ impl<'a> Narrator<'a> {
             waits: BTreeMap::new(),
             vm_waits: BTreeMap::new(),
             asked: BTreeSet::new(),
+            holding: BTreeSet::new(),
         }
     }
 
@@ -70,6 +73,9 @@ impl<'a> Narrator<'a> {
             Event::NodeStarted { .. } => {}
             Event::NodeDrained { node } => match self.moves {
                 Moves::Everything => self.result(&format!("node/{node} drained")),
+                Moves::GuestsOnly if self.holding.contains(node) => {
+                    self.result(&format!("node/{node} left by the virtual machines that were chosen"));
+                }
                 Moves::GuestsOnly => self.result(&format!("node/{node} emptied of virtual machines")),
             },
             Event::NodeFailed { node, message } => self.output.warning(&format!("node {node}: {message}")),
@@ -208,6 +214,7 @@ impl<'a> Narrator<'a> {
             Event::NodeHolds { node, remnants } => {
                 let left: Vec<_> = remnants.iter().map(ToString::to_string).collect();
                 self.output.warning(&format!("node {node} still holds virtual machines: {}", left.join("; ")));
+                self.holding.insert(node.clone());
             }
             // Said at the end of the run, with what else is on the node.
             Event::NodeHoldsNoVm { .. } => {}

@@ -114,6 +114,23 @@ impl Engine {
             return Self::guest_waits(step, GuestWait::Abort, turn);
         }
         let migration = virtualization.migration_in_flight(&step.id.vm).filter(|one| one.empties(&step.node));
+        match self.drain_taint(&step.node, cluster) {
+            Some((_, true)) => {
+                // The view is older than the answer.
+                call.quiet_since = None;
+                return Self::guest_waits(step, GuestWait::Abort, turn);
+            }
+            Some((key, false)) => {
+                // For each migration that is deleted KubeVirt would make another.
+                let reason = format!(
+                    "KubeVirt empties the node by its taint {key}, which goes on until it is off (kubectl taint nodes \
+                     {} {key}-)",
+                    step.node
+                );
+                return Self::give_guest_up(step, reason, turn);
+            }
+            None => {}
+        }
         if let Some(migration) = migration {
             let name = migration.metadata.key.name.clone();
             if migration.is_copying() && !call.is_whole {

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use cluster_model::budget::BudgetBlock;
-use cluster_model::identity::{NodeName, ObjectKey, Uid};
+use cluster_model::identity::{NodeName, ObjectKey, PodId, Uid};
 use cluster_model::kubevirt::{
-    self, Action, Means, NodeVerdict, Outcome, Owner, Remnant, RunStrategy, VirtualMachineInstance,
+    self, Action, Means, NodeVerdict, Outcome, Owner, Remnant, RunStrategy, VirtualMachineInstance, Virtualization,
 };
 use cluster_model::marks::StoppedMachine;
 use cluster_model::snapshot::ClusterSnapshot;
@@ -34,6 +34,17 @@ pub(super) enum GuestsOf {
     Off,
     /// Some could not be moved.
     Stuck,
+}
+
+/// How a node's virtual machines are once all that were to go are settled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum GuestVerdict {
+    /// Nothing names the node.
+    Empty,
+    /// Only guests are there that the person did not choose.
+    HoldsUnchosen(Vec<Remnant>),
+    /// Something is there that was to go.
+    Holds(Vec<Remnant>),
 }
 
 impl Engine {
@@ -161,7 +172,11 @@ impl Engine {
                 match step.means {
                     Means::Evict => {
                         let Some(launcher) = launcher else { return Self::wait_for_launcher(step, now, turn) };
-                        GuestCommand::EvictLauncher { pod: launcher.pod.id.clone() }
+                        let pod = launcher.pod.id.clone();
+                        if self.request.removal == Removal::Delete {
+                            return self.delete_launcher(step, pod, turn);
+                        }
+                        GuestCommand::EvictLauncher { pod }
                     }
                     // A restart that was asked for and not answered may have been heard: asked again it would come
                     // twice.
@@ -179,6 +194,14 @@ impl Engine {
         step.was_asked = true;
         step.state = GuestState::Asking;
         self.send(Target::Guest(step.id.clone()), Command::Guest(command), turn);
+    }
+
+    /// What an eviction that is granted does, past the budgets: the guest is shut down within its pod's grace period.
+    fn delete_launcher(&mut self, step: &mut GuestStep, pod: PodId, turn: &mut Turn) {
+        turn.events.push(Event::VmRequested { vm: step.id.vm.clone(), means: step.means });
+        step.was_asked = true;
+        step.state = GuestState::Asking;
+        self.send(Target::Guest(step.id.clone()), Command::Delete { pod, grace_seconds: None }, turn);
     }
 
     fn wait_for_launcher(step: &mut GuestStep, now: Moment, turn: &mut Turn) {
@@ -316,6 +339,20 @@ impl Engine {
         }
     }
 
+    /// Whether something that is left on a node is of a guest that the person did not choose.
+    fn is_unchosen(&self, remnant: &Remnant, virtualization: &Virtualization) -> bool {
+        let Some(selector) = &self.pod_selector else { return false };
+        let is_chosen = |pod: &cluster_model::pod::Pod| selector.matches(&pod.labels);
+        match remnant {
+            Remnant::Instance(key) | Remnant::Incoming(key) | Remnant::Mark(key) => virtualization
+                .instance(key)
+                .is_some_and(|instance| !guests::is_meant(instance, virtualization, is_chosen)),
+            Remnant::Launcher(pod, _) => {
+                virtualization.launchers().any(|one| one.pod.id == *pod && !is_chosen(&one.pod))
+            }
+        }
+    }
+
     /// How a node's virtual machines are at the end: `None` while something may still go by itself.
     pub(super) fn verdict(
         &mut self,
@@ -323,10 +360,16 @@ impl Engine {
         cluster: &ClusterSnapshot,
         now: Moment,
         turn: &mut Turn,
-    ) -> Option<Result<(), Vec<Remnant>>> {
-        let remnants = Self::remnants(&node.name, cluster);
+    ) -> Option<GuestVerdict> {
+        let all = Self::remnants(&node.name, cluster);
+        if all.is_empty() {
+            return Some(GuestVerdict::Empty);
+        }
+        let virtualization = cluster.virtualization();
+        let (unchosen, remnants): (Vec<_>, Vec<_>) =
+            all.iter().cloned().partition(|remnant| self.is_unchosen(remnant, virtualization));
         if remnants.is_empty() {
-            return Some(Ok(()));
+            return Some(GuestVerdict::HoldsUnchosen(unchosen));
         }
         let stays = |remnant: &Remnant| match remnant {
             Remnant::Instance(key) => self.left_guests.iter().any(|id| id.vm == *key),
@@ -334,7 +377,7 @@ impl Engine {
         };
         let since = *node.remnants_since.get_or_insert(now.elapsed);
         if remnants.iter().all(stays) || now.elapsed >= since + REMNANT_PATIENCE {
-            return Some(Err(remnants));
+            return Some(GuestVerdict::Holds(all));
         }
         Self::wake_at(turn, since + REMNANT_PATIENCE);
         None

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::command::Command;
 use super::guest_command::GuestCommand;
-use super::guests::GuestsOf;
+use super::guests::{GuestVerdict, GuestsOf};
 use super::input::{Moment, Reply};
 use super::step::{CONFLICT_PATIENCE, State, Step, StepEnd};
 use super::{Engine, Goal, Posture, Target, Turn};
@@ -40,10 +40,11 @@ pub(super) struct NodeStep {
 }
 
 /// KubeVirt's drain taint on a node that is given back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Taint {
     Unknown,
-    Removing,
+    /// Its key.
+    Removing(String),
     Off,
     Stuck,
 }
@@ -289,8 +290,8 @@ impl Engine {
         }
     }
 
-    /// Whether no virtual machine is left on the node. If one is, the node fails; if something may still go by itself,
-    /// it is waited for.
+    /// Whether no virtual machine is left on the node that was to go. If one is, the node fails; if something may still go
+    /// by itself, it is waited for.
     fn prove_empty(&mut self, index: usize, cluster: &ClusterSnapshot, now: Moment, turn: &mut Turn) -> bool {
         if !cluster.virtualization().is_known() {
             return true;
@@ -299,19 +300,25 @@ impl Engine {
         let verdict = self.verdict(&mut step, cluster, now, turn);
         let name = step.name.clone();
         let is_new = !step.has_proof;
-        step.has_proof = matches!(verdict, Some(Ok(())));
+        step.has_proof = matches!(verdict, Some(GuestVerdict::Empty | GuestVerdict::HoldsUnchosen(_)));
         if let Some(slot) = self.nodes.get_mut(index) {
             *slot = step;
         }
         match verdict {
             None => false,
-            Some(Ok(())) => {
+            Some(GuestVerdict::Empty) => {
                 if is_new {
                     turn.events.push(Event::NodeHoldsNoVm { node: name });
                 }
                 true
             }
-            Some(Err(remnants)) => {
+            Some(GuestVerdict::HoldsUnchosen(remnants)) => {
+                if is_new {
+                    turn.events.push(Event::NodeHolds { node: name, remnants });
+                }
+                true
+            }
+            Some(GuestVerdict::Holds(remnants)) => {
                 turn.events.push(Event::NodeHolds { node: name.clone(), remnants });
                 self.set_node(index, NodeState::Failed);
                 self.stop(Stop::Failed { node: name }, turn);
@@ -333,7 +340,7 @@ impl Engine {
         let host = virtualization.host(&step.name);
         let key = virtualization.kubevirt().map(|kubevirt| kubevirt.drain_taint.clone());
         let key = key.filter(|key| host.is_some_and(|host| host.has_taint(key)));
-        match (step.taint, key) {
+        match (&step.taint, key) {
             (Taint::Unknown, Some(key)) => {
                 if step.not_before > now.elapsed {
                     Self::wake_at(turn, step.not_before);
@@ -342,9 +349,8 @@ impl Engine {
                 let node = step.name.clone();
                 let uid = Self::uid_of(&node, cluster);
                 if let Some(step) = self.nodes.get_mut(index) {
-                    step.taint = Taint::Removing;
+                    step.taint = Taint::Removing(key.clone());
                 }
-                turn.events.push(Event::TaintRemoved { node: node.clone(), key: key.clone() });
                 self.send(
                     Target::Taint(node.clone()),
                     Command::Guest(GuestCommand::RemoveTaint { node, uid, key }),
@@ -352,15 +358,28 @@ impl Engine {
                 );
                 false
             }
-            (Taint::Removing, _) => false,
+            (Taint::Removing(_), _) => false,
             (Taint::Unknown | Taint::Off | Taint::Stuck, _) => true,
         }
+    }
+
+    /// KubeVirt's drain taint, as long as it is on the node by the view, and whether this run has taken it off since.
+    pub(super) fn drain_taint(&self, name: &NodeName, cluster: &ClusterSnapshot) -> Option<(String, bool)> {
+        let virtualization = cluster.virtualization();
+        let key = &virtualization.kubevirt()?.drain_taint;
+        virtualization.host(name).filter(|host| host.has_taint(key))?;
+        let is_off = self.nodes.iter().any(|step| step.name == *name && step.taint == Taint::Off);
+        Some((key.clone(), is_off))
     }
 
     pub(super) fn taint_replied(&mut self, name: &NodeName, reply: Reply, now: Moment, turn: &mut Turn) {
         let Some(step) = self.nodes.iter_mut().find(|step| step.name == *name) else { return };
         match reply {
-            Reply::Done | Reply::Gone => step.taint = Taint::Off,
+            Reply::Done | Reply::Gone => {
+                if let Taint::Removing(key) = std::mem::replace(&mut step.taint, Taint::Off) {
+                    turn.events.push(Event::TaintRemoved { node: name.clone(), key });
+                }
+            }
             Reply::Denied(message) => {
                 step.taint = Taint::Stuck;
                 turn.events.push(Event::RequestFailed { object: format!("node/{name}"), message });

@@ -77,7 +77,9 @@ fn evacuate_in_the_end(world: &mut GuestWorld) {
 
 fn evacuate(kind: Kind, acts: &[Act]) -> GuestWorld {
     let mut world = GuestWorld::new(&[kind], NonMigratable::Restart);
-    acts.iter().for_each(|act| world.act(*act));
+    for act in acts {
+        world.act(*act);
+    }
     evacuate_in_the_end(&mut world);
     world
 }
