@@ -24,6 +24,7 @@ pub mod eviction_reply;
 #[cfg(any(test, feature = "fixtures"))]
 pub mod fixtures;
 pub mod identity;
+pub mod importance;
 pub mod kubevirt;
 pub mod legible;
 pub mod marks;

@@ -291,6 +291,11 @@ pub enum Wait {
     },
     /// Its ReplicaSet to shrink after it was attached again.
     Shrink,
+    /// The node's other pods, which may need it.
+    Others {
+        /// How many of them are not gone yet.
+        count: usize,
+    },
 }
 
 impl fmt::Display for Wait {
@@ -298,6 +303,8 @@ impl fmt::Display for Wait {
         match self {
             Self::SurgeSlot { limit } => write!(f, "its workload's other moves (at most {limit} at a time)"),
             Self::Rollout => f.write_str("the rollout of its Deployment to end"),
+            Self::Others { count: 1 } => f.write_str("the node's other pod to be gone, which may need it"),
+            Self::Others { count } => write!(f, "the node's {count} other pods to be gone, which may need it"),
             Self::ReplacementCreated { failure: None } => f.write_str("its ReplicaSet to make a replacement"),
             Self::ReplacementCreated { failure: Some(failure) } => {
                 write!(f, "its ReplicaSet to make a replacement, which fails: {failure}")

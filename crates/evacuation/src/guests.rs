@@ -78,14 +78,6 @@ pub fn is_guests_pod(pod: &Pod) -> bool {
     pod.labels.get("kubevirt.io").is_some_and(|role| matches!(role.as_str(), "virt-launcher" | "hotplug-disk"))
 }
 
-/// Whether KubeVirt cannot do without a pod; such pods go after all others.
-pub fn is_of_kubevirt_itself(pod: &Pod) -> bool {
-    let role = |role: &String| {
-        matches!(role.as_str(), "virt-api" | "virt-controller" | "virt-operator" | "virt-handler" | "virt-exportproxy")
-    };
-    pod.labels.get("kubevirt.io").is_some_and(role)
-}
-
 /// Whether an instance has to leave with the pods that `is_chosen` lets through: by its launcher pod. One without a pod
 /// has nothing to be judged by, and is meant.
 pub(crate) fn is_meant(

@@ -7,6 +7,7 @@ mod lock;
 mod many;
 mod marks;
 mod rbac;
+mod order;
 mod refusals;
 mod several_nodes;
 mod single_replica;

@@ -2,6 +2,7 @@
 //! those that the whole cluster would miss.
 
 use cluster_model::identity::NodeName;
+use cluster_model::importance::Importance;
 use cluster_model::kubevirt::{self, NodeVerdict};
 use cluster_model::pod::Pod;
 use cluster_model::snapshot::ClusterSnapshot;
@@ -15,34 +16,6 @@ const NAMED: usize = 3;
 /// How many are named at the most.
 const MOST_NAMED: usize = 8;
 
-/// Words in the namespace, or in the label `app` or `app.kubernetes.io/name`, of programs that keep other pods' data.
-const STORAGE: [&str; 11] = [
-    "ceph",
-    "glusterfs",
-    "linstor",
-    "longhorn",
-    "mayastor",
-    "minio",
-    "openebs",
-    "piraeus",
-    "portworx",
-    "storage",
-    "topolvm",
-];
-/// Label keys under which programs say what they are.
-const NAME_LABELS: [&str; 4] = ["app.kubernetes.io/name", "app", "k8s-app", "component"];
-
-/// What a pod is to the rest of the cluster, the most delicate first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Importance {
-    Storage,
-    Etcd,
-    ControlPlane,
-    /// By its priority class.
-    Critical,
-    Ordinary,
-}
-
 /// The pods of one node that are no virtual machine's and have not ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Bystanders(Vec<(Importance, String)>);
@@ -52,7 +25,7 @@ impl Bystanders {
     pub(super) fn on(node: &NodeName, cluster: &ClusterSnapshot) -> Self {
         let stays = |pod: &&Pod| !pod.is_terminal() && !guests::is_guests_pod(pod);
         let pods = cluster.pods_on(node).filter(stays);
-        let mut pods: Vec<_> = pods.map(|pod| (importance(pod), pod.id.to_string())).collect();
+        let mut pods: Vec<_> = pods.map(|pod| (Importance::of(pod), pod.id.to_string())).collect();
         pods.sort();
         Self(pods)
     }
@@ -66,41 +39,18 @@ impl Bystanders {
     pub(super) fn named(&self) -> String {
         let is_named_first = |importance: Importance| importance < Importance::Critical;
         let matter = self.0.iter().filter(|(importance, _)| is_named_first(*importance)).count();
-        let names: Vec<_> = self.0.iter().map(|(importance, name)| format!("{name}{}", importance.remark())).collect();
+        let names: Vec<_> = self.0.iter().map(|(importance, name)| format!("{name}{}", remark(*importance))).collect();
         at_most(matter.clamp(NAMED, MOST_NAMED), &names)
     }
 }
 
-impl Importance {
-    fn remark(self) -> &'static str {
-        match self {
-            Self::Storage => " (storage)",
-            Self::Etcd => " (etcd)",
-            Self::ControlPlane => " (control plane)",
-            Self::Critical | Self::Ordinary => "",
-        }
-    }
-}
-
-/// Judges by what the common installers write: kubeadm and OpenShift for etcd and the control plane, the projects'
-/// own namespaces and labels for storage. A DaemonSet's pod is on every node, and none is missed for itself.
-fn importance(pod: &Pod) -> Importance {
-    let names = NAME_LABELS.iter().filter_map(|key| pod.labels.get(*key)).map(String::as_str);
-    let words: Vec<&str> = std::iter::once(pod.id.namespace.as_str()).chain(names).collect();
-    let is_of_daemon_set = pod.controller.as_ref().is_some_and(|owner| owner.is("apps", "DaemonSet"));
-    let has_word = |wanted: &str| words.iter().any(|word| word.split('-').any(|part| part == wanted));
-    let is_control_plane = pod.labels.get("tier").is_some_and(|tier| tier == "control-plane")
-        || words.iter().any(|word| word.starts_with("kube-apiserver") || word.starts_with("openshift-kube-"));
-    if has_word("etcd") {
-        Importance::Etcd
-    } else if is_control_plane {
-        Importance::ControlPlane
-    } else if !is_of_daemon_set && STORAGE.iter().any(|word| has_word(word)) {
-        Importance::Storage
-    } else if pod.is_system_critical {
-        Importance::Critical
-    } else {
-        Importance::Ordinary
+fn remark(importance: Importance) -> &'static str {
+    match importance {
+        Importance::Storage => " (storage)",
+        Importance::Etcd => " (etcd)",
+        Importance::ControlPlane => " (control plane)",
+        Importance::KubeVirt => " (KubeVirt itself)",
+        Importance::Critical | Importance::Ordinary => "",
     }
 }
 

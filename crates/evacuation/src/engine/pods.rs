@@ -1,6 +1,7 @@
 //! The pods of a run: each step is moved on as far as the view allows, and told of the answers to its requests.
 
-use cluster_model::identity::PodId;
+use cluster_model::identity::{NodeName, PodId};
+use cluster_model::importance::Importance;
 use cluster_model::pod::Pod;
 use cluster_model::snapshot::ClusterSnapshot;
 
@@ -98,6 +99,13 @@ impl Engine {
         if !self.is_open(&step.node, facts.cluster) || !self.has_room_in_flight() {
             return;
         }
+        let moves = matches!(step.action, Action::Handover | Action::Evict);
+        if moves && Importance::of(pod).goes_last() {
+            let count = self.ordinary_left(&step.node, facts.cluster);
+            if count > 0 {
+                return Self::wait(step, Wait::Others { count }, turn);
+            }
+        }
         // A pod that was not Ready when it was planned, and is now, has something to hand over.
         if step.action == Action::Evict
             && pod.is_ready()
@@ -111,6 +119,12 @@ impl Engine {
             Action::Wait => Self::wait(step, Wait::Termination { grace_seconds: pod.grace_seconds }, turn),
             Action::Leave | Action::Refuse => step.state = State::Done(StepEnd::NotStarted),
         }
+    }
+
+    /// How many pods of a node are still to go before those that the others may need.
+    fn ordinary_left(&self, node: &NodeName, cluster: &ClusterSnapshot) -> usize {
+        let steps = self.steps.values().filter(|step| step.node == *node && !step.is_done());
+        steps.filter_map(|step| cluster.pod(&step.pod)).filter(|pod| !Importance::of(pod).goes_last()).count()
     }
 
     fn advance_leaving(&self, step: &mut Step, pod: &Pod, now: Moment, turn: &mut Turn) {
