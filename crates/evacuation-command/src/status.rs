@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use cluster_model::identity::{NodeName, PodId};
+use cluster_model::identity::{NodeName, ObjectKey, PodId};
 use cluster_model::legible::Legible;
 use cluster_model::marks::{DETACHED_ANNOTATION, DetachRecord, NodeRun};
 use cluster_model::snapshot::ClusterSnapshot;
 use evacuation_runner::observe::{self, ListError};
+use evacuation_runner::virtual_machines;
 use kubectl_common::exit::ExitStatus;
 use kubectl_common::failure::Failure;
 use kubectl_common::flags::OutputFormat;
@@ -17,8 +18,8 @@ use serde::Serialize;
 use crate::document::{DocumentEvent, EventLine, Header};
 use crate::failure::list_failed;
 use crate::job::Job;
-use crate::nodes;
 use crate::session::{self, Session, now};
+use crate::{nodes, undo};
 
 /// All marks.
 #[derive(Debug, Serialize)]
@@ -28,6 +29,16 @@ struct RunStatus<'a> {
     verdict: &'static str,
     nodes: Vec<MarkedNode>,
     pods: Vec<DetachedPod>,
+    /// The virtual machines that are being evacuated, whoever began that. Only vmievict looks for them.
+    vms: Vec<EvacuatedVm>,
+}
+
+#[derive(Debug, Serialize)]
+struct EvacuatedVm {
+    #[serde(flatten)]
+    vm: ObjectKey,
+    /// The node that it is to leave.
+    node: NodeName,
 }
 
 #[derive(Debug, Serialize)]
@@ -70,11 +81,20 @@ pub(crate) async fn run(
                 cluster.apply(set);
             }
         }
+        if job.is_for_guests
+            && let Some(installation) = virtual_machines::find(&session.access).await?
+        {
+            virtual_machines::observe(&session.access, &installation, &[], &mut cluster).await?;
+        }
         Ok((nodes, pods, cluster))
     };
-    let (nodes, pods, cluster) = session::patiently(&session, output, looking).await.map_err(failed)?;
+    let (nodes, pods, cluster) = session::patiently(&session, output, Box::pin(looking)).await.map_err(failed)?;
     nodes::all_exist(named, &nodes)?;
     let is_meant = |name: &NodeName| named.is_empty() || named.contains(name);
+    let meant: Vec<_> = nodes.iter().map(|node| node.name.clone()).filter(is_meant).collect();
+    let vms: Vec<_> = undo::evacuating(&meant, cluster.virtualization())
+        .map(|(vm, node)| EvacuatedVm { vm: vm.clone(), node: node.clone() })
+        .collect();
     let nodes: Vec<_> = nodes
         .iter()
         .filter(|node| node.run.is_some() && is_meant(&node.name))
@@ -98,9 +118,9 @@ pub(crate) async fn run(
             DetachedPod { record, problem, pod: pod.id, node: pod.node }
         })
         .collect();
-    let verdict = if nodes.is_empty() && pods.is_empty() { "clean" } else { "marked" };
+    let verdict = if nodes.is_empty() && pods.is_empty() && vms.is_empty() { "clean" } else { "marked" };
     let header = Header::new("RunStatus", &session.connection.cluster);
-    let status = RunStatus { header, verdict, nodes, pods };
+    let status = RunStatus { header, verdict, nodes, pods, vms };
     match job.format {
         OutputFormat::Json => output.json(&status),
         OutputFormat::Yaml => output.yaml(&status),
@@ -114,7 +134,7 @@ pub(crate) async fn run(
 
 fn show(status: &RunStatus<'_>, cluster: &str, output: &Output, terminal: &Terminal) {
     output.result_line(cluster);
-    if status.nodes.is_empty() && status.pods.is_empty() {
+    if status.verdict == "clean" {
         output.result_line("no node and no pod carries a mark of a run");
         return;
     }
@@ -137,6 +157,15 @@ fn show(status: &RunStatus<'_>, cluster: &str, output: &Output, terminal: &Termi
     }
     if !table.is_empty() {
         output.result_line(&table.render(terminal.table_width()));
+    }
+    for vm in &status.vms {
+        output.result_line(&format!("virtual machine {} is being evacuated from node {}", vm.vm, vm.node));
+    }
+    for machine in status.nodes.iter().filter_map(|node| node.run.as_ref()).flat_map(|run| &run.stopped) {
+        output.result_line(&format!(
+            "virtual machine {} was stopped by a run; --undo gives its run strategy back",
+            Legible(&machine.key.to_string())
+        ));
     }
     for pod in &status.pods {
         let node = pod.node.as_ref().map(ToString::to_string).unwrap_or_default();

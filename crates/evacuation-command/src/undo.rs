@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use cluster_model::identity::{NodeName, ObjectKey, PodId};
-use cluster_model::kubevirt::VirtualMachineInstance;
+use cluster_model::kubevirt::{VirtualMachineInstance, Virtualization};
 use cluster_model::marks::NodeRun;
 use cluster_model::node::Node;
-use evacuation::engine::{Engine, Outcome, StepEnd};
+use evacuation::engine::{Engine, GuestEnd, Outcome, StepEnd};
 use evacuation::guests::Moves;
 use evacuation::request::{DrainRequest, Strategy};
 use evacuation_runner::interrupts::{Interrupted, Interrupts};
@@ -37,6 +37,18 @@ struct UndoReport<'a> {
     verdict: &'static str,
     nodes: &'a [NodeName],
     pods: Vec<UndonePod<'a>>,
+    /// The virtual machines whose evacuation is called off.
+    vms: Vec<UndoneVm<'a>>,
+    /// The VirtualMachines that get back the run strategy that a stop had changed.
+    machines: Vec<&'a ObjectKey>,
+}
+
+#[derive(Debug, Serialize)]
+struct UndoneVm<'a> {
+    #[serde(flatten)]
+    vm: &'a ObjectKey,
+    node: &'a NodeName,
+    result: Option<&'a GuestEnd>,
 }
 
 #[derive(Debug, Serialize)]
@@ -47,8 +59,9 @@ struct UndonePod<'a> {
 }
 
 impl<'a> UndoReport<'a> {
-    fn new(session: &'a Session, verdict: &'static str, nodes: &'a [NodeName], pods: Vec<UndonePod<'a>>) -> Self {
-        Self { header: Header::new("UndoReport", &session.connection.cluster), verdict, nodes, pods }
+    fn new(session: &'a Session, verdict: &'static str, nodes: &'a [NodeName]) -> Self {
+        let header = Header::new("UndoReport", &session.connection.cluster);
+        Self { header, verdict, nodes, pods: Vec::new(), vms: Vec::new(), machines: Vec::new() }
     }
 }
 
@@ -76,7 +89,7 @@ pub(crate) async fn run(job: &Job, named: &[NodeName], output: &Output) -> Resul
         return Ok(finish(job, &session, output, &targets, None, Outcome::Done));
     };
     if job.dry_run == DryRun::Client {
-        show_dry_run(job, &session, output, &targets, detached.iter().map(|(pod, _)| pod));
+        show_dry_run(job, &session, output, &targets, &observation, &detached);
         return Ok(ExitStatus::Done);
     }
     let guard = session::take_lease(&session, output, &targets, job.take_over, &mut interrupts).await?;
@@ -174,7 +187,8 @@ async fn look(job: &Job, named: &[NodeName], output: &Output) -> Result<Found, F
         .collect();
     if job.dry_run == DryRun::None {
         let namespaces = detached.iter().map(|(pod, _)| pod.namespace.clone()).collect();
-        let evacuating = evacuating(&targets, &observation).map(|vm| vm.namespace.clone()).collect();
+        let evacuating = evacuating(&targets, observation.cluster.virtualization());
+        let evacuating = evacuating.map(|(vm, _)| vm.namespace.clone()).collect();
         let needs = rights::of_undo(namespaces, evacuating, stopped, &observation);
         let missing = rights::missing(&session, &needs).await?;
         if !missing.is_empty() {
@@ -184,35 +198,58 @@ async fn look(job: &Job, named: &[NodeName], output: &Output) -> Result<Found, F
     Ok(Found { session, targets, observation: Some(observation), detached })
 }
 
-/// The virtual machines whose evacuation of one of these nodes is under way.
-fn evacuating<'a>(targets: &'a [NodeName], observation: &'a Observation) -> impl Iterator<Item = &'a ObjectKey> {
-    let virtualization = observation.cluster.virtualization();
-    let is_under_way = |vm: &&VirtualMachineInstance| {
+/// The virtual machines whose evacuation of one of these nodes is under way, each with that node.
+pub(crate) fn evacuating<'a>(
+    targets: &'a [NodeName],
+    virtualization: &'a Virtualization,
+) -> impl Iterator<Item = (&'a ObjectKey, &'a NodeName)> {
+    let node_of = |vm: &VirtualMachineInstance| {
         let migration = virtualization.migration_in_flight(&vm.metadata.key);
-        targets.iter().any(|node| {
+        targets.iter().find(|node| {
             vm.evacuation_node.as_ref() == Some(node) || migration.is_some_and(|migration| migration.empties(node))
         })
     };
-    virtualization.instances().filter(move |vm| is_under_way(vm)).map(|vm| &vm.metadata.key)
+    virtualization.instances().filter_map(move |vm| Some((&vm.metadata.key, node_of(vm)?)))
 }
 
-fn show_dry_run<'a>(
+fn show_dry_run(
     job: &Job,
     session: &Session,
     output: &Output,
     targets: &[NodeName],
-    detached: impl Iterator<Item = &'a PodId>,
+    observation: &Observation,
+    detached: &[(PodId, NodeName)],
 ) {
+    let cluster = &observation.cluster;
+    let marks: Vec<_> = targets.iter().filter_map(|node| NodeRun::of(cluster.node(node)?)).collect();
+    let report = UndoReport {
+        pods: detached.iter().map(|(pod, _)| UndonePod { pod, result: None }).collect(),
+        vms: evacuating(targets, cluster.virtualization())
+            .map(|(vm, node)| UndoneVm { vm, node, result: None })
+            .collect(),
+        machines: marks.iter().flat_map(|mark| &mark.stopped).map(|machine| &machine.key).collect(),
+        ..UndoReport::new(session, "dryRun", targets)
+    };
     if job.format.is_machine_readable() {
-        let pods = detached.map(|pod| UndonePod { pod, result: None }).collect();
-        show(job, output, &UndoReport::new(session, "dryRun", targets, pods));
-        return;
+        return show(job, output, &report);
+    }
+    for vm in &report.vms {
+        let name = &vm.vm.name;
+        output.result_line(&format!(
+            "virtualmachineinstance.kubevirt.io/{name}: its evacuation of node {} would be called off (dry run)",
+            vm.node
+        ));
+    }
+    for machine in &report.machines {
+        let name = &machine.name;
+        output
+            .result_line(&format!("virtualmachine.kubevirt.io/{name} would be given its run strategy back (dry run)"));
     }
     for node in targets {
         output.result_line(&format!("node/{node} would be released (dry run)"));
     }
-    for pod in detached {
-        output.result_line(&format!("pod/{} would be attached again (dry run)", pod.name));
+    for pod in &report.pods {
+        output.result_line(&format!("pod/{} would be attached again (dry run)", pod.pod.name));
     }
 }
 
@@ -227,15 +264,26 @@ fn finish(
     let pods: Vec<_> =
         engine.iter().flat_map(|engine| engine.ends().map(|(pod, _, result, _)| UndonePod { pod, result })).collect();
     let verdict = if outcome == Outcome::Done { "undone" } else { "incomplete" };
-    let all = pods.len();
+    let vms: Vec<_> = engine
+        .iter()
+        .flat_map(|engine| engine.guest_ends().map(|(id, node, result)| UndoneVm { vm: &id.vm, node, result }))
+        .collect();
+    let (all, all_vms) = (pods.len(), vms.len());
     let is_kept = |pod: &&UndonePod<'_>| matches!(pod.result, Some(StepEnd::GivenUp(_)));
     let kept: Vec<_> = pods.iter().filter(is_kept).take(TOLD).map(|pod| pod.pod.clone()).collect();
-    show(job, output, &UndoReport::new(session, verdict, targets, pods));
+    let machines = engine.iter().flat_map(|engine| engine.restored()).collect();
+    show(job, output, &UndoReport { pods, vms, machines, ..UndoReport::new(session, verdict, targets) });
     match outcome {
         Outcome::Done => ExitStatus::Done,
         Outcome::Interrupted => ExitStatus::Interrupted,
         Outcome::Stopped | Outcome::LeaseLost => {
-            output.note(&format!("not all of {} could be given back; see above", count(all, "pod")));
+            let what = match (all, all_vms) {
+                (0, 0) => "everything".to_owned(),
+                (pods, 0) => format!("all of {}", count(pods, "pod")),
+                (0, vms) => format!("all of {}", count(vms, "virtual machine")),
+                (pods, vms) => format!("all of {} and {}", count(pods, "pod"), count(vms, "virtual machine")),
+            };
+            output.note(&format!("not {what} could be given back; see above"));
             for pod in kept {
                 output.note(&format!(
                     "  look at it, and delete it if nobody needs it: kubectl delete pod -n {} {}",

@@ -79,7 +79,12 @@ async fn an_undo_after_a_kill_ends_what_goes_on_by_itself_and_gives_the_node_bac
     })
     .await;
     running.kill().await;
-    let run = Plugin::vmievict(&ns).args([&old, "--undo"]).run().await.expect_code(0);
+    let status = Plugin::vmievict(&ns).args([&old, "--status"]).run().await.expect_code(0);
+    assert!(status.stdout.contains(&format!("/vm is being evacuated from node {old}")), "{status}");
+    let rehearsal = Plugin::vmievict(&ns).args([&old, "--undo", "--dry-run=client"]).run().await.expect_code(0);
+    assert!(rehearsal.stdout.contains(&format!("its evacuation of node {old} would be called off")), "{rehearsal}");
+    let run = Plugin::vmievict(&ns).args([&old, "--undo", "-o", "json"]).run().await.expect_code(0);
+    assert_eq!(run.json()["vms"][0]["result"]["end"], "calledOff", "{run}");
     is_called_off(&ns, &before, &run).await;
     let node = Kubectl::run(&ns, ["get", "node", &old, "-o", "json"]).await.json();
     assert!(node["spec"]["unschedulable"].is_null(), "{run}");
@@ -108,7 +113,10 @@ async fn a_stopped_machine_gets_its_run_strategy_back() {
     let stopped = machine::until(&ns, "VirtualMachine", "the machine", |all| !all.is_empty()).await;
     assert_eq!(strategy(&stopped).as_deref(), Some("Halted"), "{run}");
     assert!(run.stdout.contains("/vm stopped"), "{run}");
-    let undo = Plugin::vmievict(&ns).args([&old, "--undo"]).run().await.expect_code(0);
+    let status = Plugin::vmievict(&ns).args([&old, "--status"]).run().await.expect_code(0);
+    assert!(status.stdout.contains("/vm was stopped by a run; --undo gives its run strategy back"), "{status}");
+    let undo = Plugin::vmievict(&ns).args([&old, "--undo", "-o", "json"]).run().await.expect_code(0);
+    assert_eq!(undo.json()["machines"][0]["name"], "vm", "{undo}");
     let back = machine::until(&ns, "VirtualMachine", "the machine", |all| !all.is_empty()).await;
     assert_eq!(strategy(&back).as_deref(), Some("Always"), "{undo}");
     machine::until_phase(&ns, "vm", "Running").await;

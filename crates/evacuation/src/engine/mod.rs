@@ -252,6 +252,11 @@ impl Engine {
         self.guests.values().map(|step| (&step.id, &step.node, step.end()))
     }
 
+    /// The virtual machines that an undo has given their run strategy back, or found gone.
+    pub fn restored(&self) -> impl Iterator<Item = &ObjectKey> {
+        self.restores.iter().filter(|(_, restore)| restore.is_done() && !restore.has_failed()).map(|(key, _)| key)
+    }
+
     /// How many pods and virtual machines are settled, of how many.
     pub fn progress(&self) -> (usize, usize) {
         let pods = self.steps.values().filter(|step| step.is_done()).count();
