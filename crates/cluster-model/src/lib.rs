@@ -14,10 +14,12 @@
 //! * [`marks`] are the traces that a run leaves in the cluster, and what makes them believable.
 //! * [`legible::Legible`] shows text that others have written into the cluster.
 //! * [`eviction_reply`] gives each answer of the eviction API its meaning.
+//! * [`demand::Demand`] tells whether a node offers what a pod asks for.
 //! * [`kubevirt`] knows virtual machines: what happens to each, and when none is left on a node.
 
 pub mod budget;
 pub mod claim;
+pub mod demand;
 pub mod disposition;
 pub mod endpoint_slice;
 pub mod eviction_reply;
@@ -31,6 +33,7 @@ pub mod marks;
 pub mod node;
 pub mod owners;
 pub mod pod;
+pub mod resources;
 pub mod selector;
 pub mod service;
 pub mod snapshot;

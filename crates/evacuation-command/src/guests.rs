@@ -2,7 +2,7 @@
 //! what the server itself says beforehand.
 
 use cluster_model::identity::{NodeName, ObjectKey};
-use cluster_model::kubevirt::{Host, PodSeen, predicted_webhook_answer};
+use cluster_model::kubevirt::{self, Action, Decision, Outcome, PodSeen, Prospect, predicted_webhook_answer};
 use cluster_model::snapshot::ClusterSnapshot;
 use evacuation::plan::DrainPlan;
 use evacuation_runner::observe::{ListError, Observation};
@@ -13,7 +13,7 @@ use kubectl_common::report::Output;
 
 use crate::failure::{CommandError, list_failed};
 use crate::job::Job;
-use crate::session::Session;
+use crate::session::{Session, now};
 
 /// The taint by which node-maintenance-operator holds a node.
 const MAINTENANCE_TAINT: &str = "medik8s.io/drain";
@@ -79,7 +79,7 @@ pub(crate) fn warn(
         );
     }
     let virtualization = cluster.virtualization();
-    if !virtualization.hosts().any(|host| takes_guests(host, targets, cluster, now)) {
+    if !has_target(targets, cluster, now) {
         output.warning(
             "no other node takes virtual machines now (KubeVirt may put some there, virt-handler was heard of within \
              5 minutes, not cordoned): what is to move waits for one",
@@ -97,10 +97,50 @@ pub(crate) fn warn(
     }
 }
 
-/// Whether a guest could be put on a node, as far as the node itself says.
-fn takes_guests(host: &Host, targets: &[NodeName], cluster: &ClusterSnapshot, now: Timestamp) -> bool {
-    let is_open = cluster.node(&host.name).is_some_and(|node| node.ready && !node.unschedulable);
-    !targets.contains(&host.name) && host.schedulable == Some(true) && host.is_responsive(now) && is_open
+/// Whether any guest could be put on any other node, as far as the nodes say.
+fn has_target(targets: &[NodeName], cluster: &ClusterSnapshot, now: Timestamp) -> bool {
+    let mut others = cluster.virtualization().hosts().filter(|host| !targets.contains(&host.name));
+    others.any(|host| kubevirt::closed(host, cluster, now).is_none())
+}
+
+/// Notes in the plan which of its virtual machines find no room on another node now. That hinders no run: the scheduler
+/// decides, and what is missing may come.
+pub(crate) async fn forecast(
+    session: &Session,
+    targets: &[NodeName],
+    cluster: &ClusterSnapshot,
+    plan: &mut DrainPlan,
+    output: &Output,
+) {
+    let needs_node = |vm: &&Decision| {
+        matches!(vm.outcome, Outcome::Migrates | Outcome::RestartsElsewhere) && vm.action != Action::Refuse
+    };
+    let key_of = |vm: &Decision| ObjectKey::new(&vm.namespace, &vm.name);
+    let keys: Vec<_> = plan.vms.iter().filter(needs_node).map(key_of).collect();
+    if keys.is_empty() || !has_target(targets, cluster, now()) {
+        return;
+    }
+    let taken = match virtual_machines::taken(&session.access).await {
+        Ok(taken) => taken,
+        Err(error) => {
+            output.note(&format!("whether the other nodes have room is not known: {error}"));
+            return;
+        }
+    };
+    let leaving = targets.iter().cloned().collect();
+    let prospects = kubevirt::prospects(&keys, &leaving, cluster, &taken, now());
+    for vm in &mut plan.vms {
+        match prospects.get(&key_of(vm)) {
+            Some(Prospect::Nowhere(obstacles)) => {
+                let told: Vec<_> = obstacles.iter().map(|(why, count)| format!("{count} {why}")).collect();
+                vm.warnings.push(format!("no other node can take it now ({})", told.join(", ")));
+            }
+            Some(Prospect::Competes) => vm.warnings.push(
+                "the other nodes have room for it, but not for all that are to leave: it may have to wait".to_owned(),
+            ),
+            Some(Prospect::Fits(_)) | None => {}
+        }
+    }
 }
 
 /// Asks the server, as a dry run, what it will say to the eviction of each guest's pod, and notes in the plan where that

@@ -89,6 +89,9 @@ pub(crate) async fn look(
             preflight::denied_patches(&session.access, &plan, &observation.cluster, now()).await;
         plan = make(&circumstances);
     }
+    if installation.is_some() {
+        guests::forecast(session, &targets, &observation.cluster, &mut plan, output).await;
+    }
     if let Some(installation) = &installation
         && job.dry_run == DryRun::Server
         && missing.is_empty()

@@ -3,6 +3,7 @@
 mod calling_off;
 mod decisions;
 mod evacuation;
+mod forecast;
 mod interference;
 mod many;
 mod rbac;

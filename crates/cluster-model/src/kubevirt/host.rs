@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1;
 
+use crate::demand::Offer;
 use crate::identity::NodeName;
 
 /// The label that says whether KubeVirt may put guests on a node. It knows nothing of a cordon.
@@ -18,7 +19,7 @@ const HEARTBEAT: &str = "kubevirt.io/heartbeat";
 pub const STALE_HEARTBEAT: Duration = Duration::from_secs(300);
 
 /// One node.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Host {
     /// Which node.
     pub name: NodeName,
@@ -26,20 +27,19 @@ pub struct Host {
     pub schedulable: Option<bool>,
     /// When virt-handler was last heard of, by its own clock.
     pub heartbeat: Option<Timestamp>,
-    /// The keys of its taints.
-    pub taints: Vec<String>,
+    /// What it offers to pods.
+    pub offer: Offer,
 }
 
 impl From<&v1::Node> for Host {
     fn from(node: &v1::Node) -> Self {
         let metadata = &node.metadata;
         let heartbeat = metadata.annotations.as_ref().and_then(|all| all.get(HEARTBEAT));
-        let taints = node.spec.as_ref().and_then(|spec| spec.taints.as_ref());
         Self {
             name: NodeName(metadata.name.clone().unwrap_or_default()),
             schedulable: metadata.labels.as_ref().and_then(|all| all.get(SCHEDULABLE)).map(|value| value == "true"),
             heartbeat: heartbeat.and_then(|text| text.parse().ok()),
-            taints: taints.into_iter().flatten().map(|taint| taint.key.clone()).collect(),
+            offer: Offer::from(node),
         }
     }
 }
@@ -60,7 +60,7 @@ impl Host {
     /// Whether KubeVirt's own drain taint is on it: then everything that can migrates without ever being marked, and
     /// an evacuation cannot be cancelled (OBSERVED h, 3.1).
     pub fn has_taint(&self, key: &str) -> bool {
-        self.taints.iter().any(|taint| taint == key)
+        self.offer.taints.iter().any(|taint| taint.key == key)
     }
 }
 

@@ -41,6 +41,8 @@ pub struct VirtualMachineInstance {
     pub volumes: Vec<Volume>,
     /// How long the guest may take to shut down, in seconds.
     pub grace_seconds: u64,
+    /// Whether its processor is its host's (`spec.domain.cpu.model`, on amd64 also where none is named).
+    pub takes_host_model: bool,
     /// Whether a backup of it runs.
     pub has_running_backup: bool,
     /// Whether volumes are attached for a backup or a memory dump, which keep a migration waiting
@@ -100,6 +102,8 @@ impl From<&Value> for VirtualMachineInstance {
             target_node_label: label(TARGET_NODE_LABEL),
             volumes: Volume::of(object),
             grace_seconds: amount(object, "/spec/terminationGracePeriodSeconds").unwrap_or(DEFAULT_GRACE_SECONDS),
+            takes_host_model: text(object, "/spec/domain/cpu/model")
+                .is_none_or(|model| model.is_empty() || model == "host-model"),
             has_running_backup: has_running_backup(object),
             has_utility_volumes: list(object, "/spec/utilityVolumes").next().is_some(),
             metadata,

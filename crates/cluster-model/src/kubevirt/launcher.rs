@@ -11,6 +11,7 @@ use k8s_openapi::api::core::v1;
 use super::GROUP;
 use super::instance::VirtualMachineInstance;
 use super::migration::Migration;
+use crate::demand::Demand;
 use crate::identity::{ControllerRef, NodeName, Uid};
 use crate::pod::Pod;
 
@@ -34,6 +35,8 @@ pub struct LauncherPod {
     pub migration: Option<Uid>,
     /// It provisions a volume and holds no guest.
     pub is_provisioning: bool,
+    /// What it asks of its node.
+    pub demand: Demand,
 }
 
 /// A pod labelled `kubevirt.io=hotplug-disk`. It goes with its launcher and must not be evicted before.
@@ -92,6 +95,7 @@ impl LauncherPod {
             domain: annotation(DOMAIN).filter(|domain| !domain.is_empty()),
             migration: label(pod, MIGRATION_UID).map(Uid::from),
             is_provisioning: annotation(PROVISIONING).is_some(),
+            demand: pod.spec.as_ref().map(Demand::from).unwrap_or_default(),
         })
     }
 

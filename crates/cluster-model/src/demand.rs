@@ -1,0 +1,228 @@
+//! What a pod asks of the node that it is put on, as far as the pod itself and the node tell. How pods stand to each
+//! other (affinity, spread) and to volumes is not judged here.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use k8s_openapi::api::core::v1;
+
+use crate::resources::Resources;
+use crate::selector::Labels;
+
+/// What a pod asks.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Demand {
+    /// `spec.nodeSelector`.
+    pub selector: Labels,
+    /// The terms of the required node affinity, one of which has to hold; `None`: no affinity is required.
+    terms: Option<Vec<v1::NodeSelectorTerm>>,
+    tolerations: Vec<v1::Toleration>,
+    /// What it takes.
+    pub requests: Resources,
+}
+
+/// What a node offers.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Offer {
+    /// Its name, which affinity may ask for.
+    pub name: String,
+    /// Its labels.
+    pub labels: Labels,
+    /// Its taints.
+    pub taints: Vec<v1::Taint>,
+    /// `status.allocatable`.
+    pub allocatable: Resources,
+}
+
+/// Why a pod cannot be put on a node.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Misfit {
+    /// A taint that it does not tolerate.
+    Taint(String),
+    /// A label that it selects by.
+    Label {
+        /// Its key.
+        key: String,
+        /// The value that is wanted.
+        value: String,
+    },
+    /// The required node affinity.
+    Affinity,
+    /// Too little of these resources is free.
+    Room(BTreeSet<String>),
+}
+
+impl From<&v1::PodSpec> for Demand {
+    fn from(pod: &v1::PodSpec) -> Self {
+        let affinity = pod.affinity.as_ref().and_then(|affinity| affinity.node_affinity.as_ref());
+        let required =
+            affinity.and_then(|affinity| affinity.required_during_scheduling_ignored_during_execution.as_ref());
+        Self {
+            selector: pod.node_selector.clone().unwrap_or_default(),
+            terms: required.map(|required| required.node_selector_terms.clone()),
+            tolerations: pod.tolerations.clone().unwrap_or_default(),
+            requests: Resources::of_pod(pod),
+        }
+    }
+}
+
+impl From<&v1::Node> for Offer {
+    fn from(node: &v1::Node) -> Self {
+        let allocatable = node.status.as_ref().and_then(|status| status.allocatable.as_ref());
+        Self {
+            name: node.metadata.name.clone().unwrap_or_default(),
+            labels: node.metadata.labels.clone().unwrap_or_default(),
+            taints: node.spec.as_ref().and_then(|spec| spec.taints.clone()).unwrap_or_default(),
+            allocatable: allocatable.map(Resources::from).unwrap_or_default(),
+        }
+    }
+}
+
+impl Demand {
+    /// Why a node cannot take the pod beside what is `taken` of it; `None`: it can. The first reason of the scheduler's
+    /// own order: taints, selector, affinity, room. A taint by which a node is only cordoned is left to the caller.
+    pub fn misfit(&self, offer: &Offer, taken: &Resources) -> Option<Misfit> {
+        let is_in_the_way = |taint: &&v1::Taint| {
+            let repels = matches!(taint.effect.as_str(), "NoSchedule" | "NoExecute");
+            let is_cordon = taint.key == "node.kubernetes.io/unschedulable";
+            repels && !is_cordon && !self.tolerations.iter().any(|one| tolerates(one, taint))
+        };
+        if let Some(taint) = offer.taints.iter().find(is_in_the_way) {
+            return Some(Misfit::Taint(taint.key.clone()));
+        }
+        let missing = self.selector.iter().find(|(key, value)| offer.labels.get(*key) != Some(*value));
+        if let Some((key, value)) = missing {
+            return Some(Misfit::Label { key: key.clone(), value: value.clone() });
+        }
+        if self.terms.as_ref().is_some_and(|terms| !terms.iter().any(|term| holds(term, offer))) {
+            return Some(Misfit::Affinity);
+        }
+        let lacking = offer.allocatable.beside(taken).lacking(&self.requests);
+        (!lacking.is_empty()).then_some(Misfit::Room(lacking))
+    }
+}
+
+/// Follows `Toleration.ToleratesTaint` of `k8s.io/api/core/v1`.
+fn tolerates(toleration: &v1::Toleration, taint: &v1::Taint) -> bool {
+    let text = |field: &Option<String>| field.clone().unwrap_or_default();
+    let (effect, key) = (text(&toleration.effect), text(&toleration.key));
+    let is_about_it = (effect.is_empty() || effect == taint.effect) && (key.is_empty() || key == taint.key);
+    is_about_it
+        && match toleration.operator.as_deref() {
+            None | Some("" | "Equal") => text(&toleration.value) == text(&taint.value),
+            Some("Exists") => true,
+            Some(_) => false,
+        }
+}
+
+/// A term without anything in it holds nowhere (`nodeaffinity.go` of component-helpers).
+fn holds(term: &v1::NodeSelectorTerm, offer: &Offer) -> bool {
+    let expressions = term.match_expressions.iter().flatten();
+    let fields = term.match_fields.iter().flatten();
+    let by_label = |one: &v1::NodeSelectorRequirement| is_met(one, offer.labels.get(&one.key).map(String::as_str));
+    let by_name =
+        |one: &v1::NodeSelectorRequirement| is_met(one, (one.key == "metadata.name").then_some(offer.name.as_str()));
+    let is_empty = expressions.clone().next().is_none() && fields.clone().next().is_none();
+    !is_empty && expressions.into_iter().all(by_label) && fields.into_iter().all(by_name)
+}
+
+fn is_met(requirement: &v1::NodeSelectorRequirement, found: Option<&str>) -> bool {
+    let values = requirement.values.as_deref().unwrap_or_default();
+    let is_among = |found: &str| values.iter().any(|value| value == found);
+    let number = |text: &str| text.parse::<i64>().ok();
+    let bound = || values.first().and_then(|value| number(value));
+    match requirement.operator.as_str() {
+        "In" => found.is_some_and(is_among),
+        "NotIn" => !found.is_some_and(is_among),
+        "Exists" => found.is_some(),
+        "DoesNotExist" => found.is_none(),
+        "Gt" => found.and_then(number).zip(bound()).is_some_and(|(found, bound)| found > bound),
+        "Lt" => found.and_then(number).zip(bound()).is_some_and(|(found, bound)| found < bound),
+        _ => false,
+    }
+}
+
+impl fmt::Display for Misfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Taint(key) => write!(f, "has taint {key}"),
+            Self::Label { key, value } => write!(f, "lacks label {key}={value}"),
+            Self::Affinity => f.write_str("does not match the node affinity"),
+            Self::Room(resources) => {
+                let names: Vec<_> = resources.iter().map(String::as_str).collect();
+                write!(f, "has no room ({})", names.join(", "))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[expect(clippy::needless_pass_by_value, reason = "JSON is written where it is passed")]
+    fn demand(spec: Value) -> Demand {
+        let mut whole = json!({"containers": [{"name": "c", "resources": {"requests": {"cpu": "1"}}}]});
+        whole.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+        Demand::from(&serde_json::from_value::<v1::PodSpec>(whole).unwrap())
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "JSON is written where it is passed")]
+    fn offer(labels: Value, taints: Value) -> Offer {
+        let node = json!({
+            "metadata": {"name": "n1", "labels": labels}, "spec": {"taints": taints},
+            "status": {"allocatable": {"cpu": "2", "pods": "10"}},
+        });
+        Offer::from(&serde_json::from_value::<v1::Node>(node).unwrap())
+    }
+
+    #[test]
+    fn the_first_thing_in_the_way_is_named() {
+        let affinity = |expressions: Value| {
+            json!({"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {
+                "nodeSelectorTerms": [{"matchExpressions": expressions}]}}}})
+        };
+        let zone = |operator: &str, values: &[&str]| {
+            affinity(json!([{"key": "zone", "operator": operator, "values": values}]))
+        };
+        let plain = offer(json!({"zone": "a", "size": "5"}), json!([]));
+        let tainted = offer(json!({}), json!([{"key": "gpu", "value": "yes", "effect": "NoSchedule"}]));
+        let toleration = |toleration: Value| json!({"tolerations": [toleration]});
+        let table = [
+            (json!({}), &plain, ""),
+            (json!({"nodeSelector": {"zone": "a"}}), &plain, ""),
+            (json!({"nodeSelector": {"zone": "b"}}), &plain, "lacks label zone=b"),
+            (zone("In", &["a", "b"]), &plain, ""),
+            (zone("NotIn", &["a"]), &plain, "does not match the node affinity"),
+            (zone("DoesNotExist", &[]), &plain, "does not match the node affinity"),
+            (affinity(json!([{"key": "size", "operator": "Gt", "values": ["4"]}])), &plain, ""),
+            (
+                affinity(json!([{"key": "size", "operator": "Lt", "values": ["5"]}])),
+                &plain,
+                "does not match the node affinity",
+            ),
+            (affinity(json!([])), &plain, "does not match the node affinity"),
+            (json!({}), &tainted, "has taint gpu"),
+            (toleration(json!({"key": "gpu", "operator": "Exists"})), &tainted, ""),
+            (toleration(json!({"key": "gpu", "value": "no"})), &tainted, "has taint gpu"),
+            (toleration(json!({"key": "gpu", "value": "yes", "effect": "NoExecute"})), &tainted, "has taint gpu"),
+            (toleration(json!({"operator": "Exists"})), &tainted, ""),
+        ];
+        for (spec, offer, expected) in table {
+            let misfit = demand(spec.clone()).misfit(offer, &Resources::default());
+            assert_eq!(misfit.map(|misfit| misfit.to_string()).unwrap_or_default(), expected, "{spec}");
+        }
+    }
+
+    #[test]
+    fn what_others_take_is_not_free() {
+        let one = demand(json!({}));
+        let node = offer(json!({}), json!([]));
+        let mut taken = one.requests.clone();
+        assert_eq!(one.misfit(&node, &taken), None);
+        taken.add(&one.requests);
+        assert_eq!(one.misfit(&node, &taken).unwrap().to_string(), "has no room (cpu)");
+    }
+}
