@@ -6,23 +6,66 @@ use std::fmt::Write as _;
 use std::sync::Mutex;
 use std::time::Instant;
 
-use e2e::{ControlPlane, Fault, FaultProxy, Schedule};
+use e2e::{ControlPlane, Fault, FaultProxy, Invocation, Namespace, Run, Schedule, User};
 use futures::future::join_all;
 use rustix::process::Signal;
 
-use crate::lane::{Lane, expect};
+use crate::lane::Lane;
 use crate::sample::{draw, is_full, say, seed};
 
 /// What is done at a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum Blow {
+pub(crate) enum Blow {
     /// kill -9; the same user goes on, on the same machine.
     KillThenSameUser,
     /// kill -9; another user goes on, on another machine.
     KillThenAnotherHost,
+    /// kill -9; what it began is undone from another machine, and then the command is given anew.
+    KillThenUndo,
     Interrupt,
     Terminate,
 }
+
+impl Blow {
+    fn is_kill(self) -> bool {
+        matches!(self, Self::KillThenSameUser | Self::KillThenAnotherHost | Self::KillThenUndo)
+    }
+}
+
+/// What a matrix needs of the scene in which its cases happen, one after another: each begins where the one before it
+/// ended.
+pub(crate) trait Scene {
+    /// What is noted when a case begins.
+    type Case;
+    fn ns(&self) -> &Namespace;
+    /// Another user with the same rights.
+    fn other(&self) -> &User;
+    fn command(&self) -> Invocation;
+    fn undo(&self) -> Invocation;
+    async fn begin(&self) -> Self::Case;
+    /// Looks at what a signal has left; writes down what is wrong.
+    async fn judge_stopped(&self, case: &Self::Case, wrong: &mut String);
+    /// Looks at what an undo has left.
+    async fn judge_undone(&self, case: &Self::Case, wrong: &mut String);
+    /// Looks at what the case has left, once its last run has ended with 0.
+    async fn judge(&self, case: Self::Case, wrong: &mut String);
+    /// Gives everything back and makes the next case possible.
+    async fn turn_round(&mut self, wrong: &mut String);
+    /// Makes the dead run's lease look as it does to an operator on another machine.
+    async fn move_lease_to_another_host(&self);
+}
+
+/// How large a matrix is, and how it is run.
+pub(crate) struct Size {
+    pub(crate) blows: &'static [Blow],
+    /// How many cases go on at the same time.
+    pub(crate) lanes: usize,
+    /// How many points are drawn.
+    pub(crate) sample: usize,
+}
+
+/// Every way of ending a run but the undo, which has to put virtual machines back.
+const BLOWS: &[Blow] = &[Blow::KillThenSameUser, Blow::KillThenAnotherHost, Blow::Interrupt, Blow::Terminate];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Side {
@@ -41,12 +84,12 @@ struct Point {
 impl Point {
     fn fault(self) -> Fault {
         match (self.blow, self.side) {
-            (Blow::KillThenSameUser | Blow::KillThenAnotherHost, Side::Before) => Fault::KillBefore,
-            (Blow::KillThenSameUser | Blow::KillThenAnotherHost, Side::After) => Fault::KillAfter,
+            (blow, Side::Before) if blow.is_kill() => Fault::KillBefore,
+            (blow, Side::After) if blow.is_kill() => Fault::KillAfter,
             (Blow::Interrupt, Side::Before) => Fault::SignalBefore(Signal::INT),
             (Blow::Interrupt, Side::After) => Fault::SignalAfter(Signal::INT),
-            (Blow::Terminate, Side::Before) => Fault::SignalBefore(Signal::TERM),
-            (Blow::Terminate, Side::After) => Fault::SignalAfter(Signal::TERM),
+            (_, Side::Before) => Fault::SignalBefore(Signal::TERM),
+            (_, Side::After) => Fault::SignalAfter(Signal::TERM),
         }
     }
 }
@@ -63,25 +106,28 @@ struct Tally {
 
 #[tokio::test]
 async fn one_workload_survives_a_blow_at_every_request() {
-    matrix("one workload", 1, 6, 48).await;
+    of_workloads("one workload", 1, Size { blows: BLOWS, lanes: 6, sample: 48 }).await;
 }
 
 #[tokio::test]
 async fn twenty_workloads_survive_a_blow_at_every_request() {
-    matrix("twenty workloads", 20, 3, 12).await;
+    of_workloads("twenty workloads", 20, Size { blows: BLOWS, lanes: 3, sample: 12 }).await;
 }
 
-/// Runs the whole matrix, or `size` points of it, on so many lanes at a time.
-async fn matrix(title: &str, workloads: usize, lanes: usize, size: usize) {
-    let began = Instant::now();
+async fn of_workloads(title: &str, workloads: usize, size: Size) {
     let control_plane = ControlPlane::start();
-    let mut first = Lane::start(&control_plane, workloads, 1).await;
-    let requests = count_requests(&control_plane, &mut first).await;
-    let all: Vec<_> = points(requests).collect();
+    matrix(title, &control_plane, size, async || Lane::start(&control_plane, workloads, 1).await).await;
+}
+
+/// Runs the whole matrix, or a sample of it.
+pub(crate) async fn matrix<S: Scene>(title: &str, control_plane: &ControlPlane, size: Size, set: impl AsyncFn() -> S) {
+    let began = Instant::now();
+    let requests = count_requests(control_plane, &set().await).await;
+    let all: Vec<_> = points(requests, size.blows).collect();
     let total = all.len();
-    let queue = Mutex::new(VecDeque::from(draw(all, size)));
+    let queue = Mutex::new(VecDeque::from(draw(all, size.sample)));
     let tally = Mutex::new(Tally::default());
-    let workers = (0..lanes).map(|_| work(&control_plane, workloads, &queue, &tally));
+    let workers = (0..size.lanes).map(|_| work(control_plane, &set, &queue, &tally));
     join_all(workers).await;
 
     let tally = tally.into_inner().unwrap();
@@ -89,10 +135,11 @@ async fn matrix(title: &str, workloads: usize, lanes: usize, size: usize) {
     let of = |blow| tally.blows.get(&blow).copied().unwrap_or_default();
     say(&format!(
         "kill matrix, {title}: {blows} blows of {total} points ({}) at {requests} requests: {} kill -9 resumed by the \
-         same user, {} by another user on another host, {} INT, {} TERM, {} not reached; {} failed; {:.0?}",
+         same user, {} by another user on another host, {} undone, {} INT, {} TERM, {} not reached; {} failed; {:.0?}",
         if is_full() { "all".to_owned() } else { format!("a sample, seed {}", seed()) },
         of(Blow::KillThenSameUser),
         of(Blow::KillThenAnotherHost),
+        of(Blow::KillThenUndo),
         of(Blow::Interrupt),
         of(Blow::Terminate),
         tally.not_reached,
@@ -102,33 +149,39 @@ async fn matrix(title: &str, workloads: usize, lanes: usize, size: usize) {
     assert!(tally.failures.is_empty(), "{}", tally.failures.join("\n\n"));
     let signals = of(Blow::Interrupt) + of(Blow::Terminate);
     assert!(tally.interrupted * 2 > signals, "only {} of {signals} signals ended the run with 130", tally.interrupted);
-    assert!(blows * 10 >= total.min(size) * 9, "too few points were reached: {blows}");
+    assert!(blows * 10 >= total.min(size.sample) * 9, "too few points were reached: {blows}");
 }
 
 /// The requests of an undisturbed run.
-async fn count_requests(control_plane: &ControlPlane, lane: &mut Lane) -> usize {
-    let proxy = FaultProxy::start(control_plane, lane.ns.user(), Schedule::Calm).await;
-    let running = lane.drain().user(proxy.user()).spawn();
+async fn count_requests(control_plane: &ControlPlane, scene: &impl Scene) -> usize {
+    let proxy = FaultProxy::start(control_plane, scene.ns().user(), Schedule::Calm).await;
+    let running = scene.command().user(proxy.user()).spawn();
     proxy.aim(&running);
     running.wait().await.expect_code(0);
     proxy.arrivals().len()
 }
 
-fn points(requests: usize) -> impl Iterator<Item = Point> {
-    let blows = [Blow::KillThenSameUser, Blow::KillThenAnotherHost, Blow::Interrupt, Blow::Terminate];
+fn points(requests: usize, blows: &[Blow]) -> impl Iterator<Item = Point> {
     (1..=requests).flat_map(move |number| {
-        [Side::Before, Side::After].into_iter().flat_map(move |side| blows.map(|blow| Point { number, side, blow }))
+        [Side::Before, Side::After]
+            .into_iter()
+            .flat_map(move |side| blows.iter().map(move |blow| Point { number, side, blow: *blow }))
     })
 }
 
-/// Takes points from the queue until there are none. After a failure the lane is left as it is, and a new one begins.
-async fn work(control_plane: &ControlPlane, workloads: usize, queue: &Mutex<VecDeque<Point>>, tally: &Mutex<Tally>) {
+/// Takes points from the queue until there are none. After a failure the scene is left as it is, and a new one begins.
+async fn work<S: Scene>(
+    control_plane: &ControlPlane,
+    set: &impl AsyncFn() -> S,
+    queue: &Mutex<VecDeque<Point>>,
+    tally: &Mutex<Tally>,
+) {
     let next = || queue.lock().unwrap().pop_front();
-    let mut lane = None;
+    let mut scene = None;
     while let Some(point) = next() {
-        let mut current = match lane.take() {
-            Some(lane) => lane,
-            None => Lane::start(control_plane, workloads, 1).await,
+        let mut current = match scene.take() {
+            Some(scene) => scene,
+            None => set().await,
         };
         let (struck, code, wrong) = strike(control_plane, &mut current, point).await;
         let mut tally = tally.lock().unwrap();
@@ -139,48 +192,63 @@ async fn work(control_plane: &ControlPlane, workloads: usize, queue: &Mutex<VecD
             tally.not_reached += 1;
         }
         if wrong.is_empty() {
-            lane = Some(current);
+            scene = Some(current);
         } else {
             say(&format!("failed: {point:?}\n{wrong}"));
-            tally.failures.push(format!("{point:?} on {}:\n{wrong}", current.ns.name()));
+            tally.failures.push(format!("{point:?} on {}:\n{wrong}", current.ns().name()));
         }
     }
 }
 
 /// One point of the matrix: the blow, the same command again, the judgement. Returns whether the run got so far,
 /// how it ended, and what is wrong.
-async fn strike(control_plane: &ControlPlane, lane: &mut Lane, point: Point) -> (bool, i32, String) {
+async fn strike(control_plane: &ControlPlane, scene: &mut impl Scene, point: Point) -> (bool, i32, String) {
     let mut wrong = String::new();
-    let case = lane.begin().await;
-    let proxy = FaultProxy::start(control_plane, lane.ns.user(), Schedule::At(point.number, point.fault())).await;
-    let running = lane.drain().user(proxy.user()).spawn();
+    let case = scene.begin().await;
+    let proxy = FaultProxy::start(control_plane, scene.ns().user(), Schedule::At(point.number, point.fault())).await;
+    let running = scene.command().user(proxy.user()).spawn();
     proxy.aim(&running);
     let first = running.wait().await;
     let struck = proxy.strikes() > 0;
-    let killed = matches!(point.blow, Blow::KillThenSameUser | Blow::KillThenAnotherHost);
     if !struck {
         expect(&first, &[0], &mut wrong);
-    } else if killed {
+    } else if point.blow.is_kill() {
         expect(&first, &[137], &mut wrong);
     } else {
         // A signal that comes when the work is done changes nothing any more.
         expect(&first, &[130, 0], &mut wrong);
-        lane.judge_marks(&mut wrong).await;
+        scene.judge_stopped(&case, &mut wrong).await;
     }
-    let mut again = lane.drain();
-    if point.blow == Blow::KillThenAnotherHost {
-        lane.move_lease_to_another_host().await;
-        again = again.user(&lane.other);
+    let mut again = scene.command();
+    let mut undo = None;
+    if matches!(point.blow, Blow::KillThenAnotherHost | Blow::KillThenUndo) {
+        scene.move_lease_to_another_host().await;
+        again = again.user(scene.other());
+    }
+    if point.blow == Blow::KillThenUndo {
+        let run = scene.undo().user(scene.other()).run().await;
+        expect(&run, &[0], &mut wrong);
+        scene.judge_undone(&case, &mut wrong).await;
+        undo = Some(run);
     }
     let second = again.run().await;
     expect(&second, &[0], &mut wrong);
-    lane.judge(case, &mut wrong).await;
+    scene.judge(case, &mut wrong).await;
     if wrong.is_empty() {
-        lane.turn_round(&mut wrong).await;
+        scene.turn_round(&mut wrong).await;
     }
     if !wrong.is_empty() {
         let arrivals: Vec<_> = proxy.arrivals().iter().map(|arrival| arrival.what.clone()).collect();
-        let _ = write!(wrong, "first run: {first}\nits requests: {}\nsecond run: {second}", arrivals.join(", "));
+        let _ = write!(wrong, "first run: {first}\nits requests: {}\n", arrivals.join(", "));
+        let _ = undo.map(|undo| writeln!(wrong, "undo: {undo}"));
+        let _ = write!(wrong, "second run: {second}");
     }
     (struck, first.code(), wrong)
+}
+
+/// Says what a run should have ended with, if it did not.
+pub(crate) fn expect(run: &Run, codes: &[i32], what: &mut String) {
+    if !codes.contains(&run.code()) {
+        let _ = writeln!(what, "expected exit status {codes:?}: {run}");
+    }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use e2e::{ControlPlane, EndpointRecorder, Invocation, Namespace, Plugin, Run, User};
+use e2e::{ControlPlane, EndpointRecorder, Invocation, Namespace, Plugin, User};
 use futures::future::join_all;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::coordination::v1::Lease;
@@ -11,6 +11,8 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::{ListParams, Patch, PatchParams};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
+
+use crate::kill_matrix::Scene;
 
 /// How long one run may take: a dead run of another host is watched for 15 s, a stalled watch is noticed after 75 s.
 const RUN_DEADLINE: Duration = Duration::from_secs(300);
@@ -29,9 +31,66 @@ pub(crate) struct Lane {
     replicas: usize,
 }
 
+/// Makes the lease of a dead run on a node look as it does to an operator on another machine.
+pub(crate) async fn move_lease_to_another_host(ns: &Namespace, node: &str) {
+    let leases = Api::<Lease>::namespaced(ns.client(), "kube-node-lease");
+    let name = format!("handover-{node}");
+    let Some(lease) = leases.get_opt(&name).await.unwrap() else { return };
+    let text = &lease.annotations()["handover/holder"];
+    let mut holder: Value = serde_json::from_str(text).unwrap();
+    holder["host"] = json!("another-host");
+    holder["machine"] = json!("another-boot/pid:[1]");
+    let patch = json!({ "metadata": { "annotations": { "handover/holder": holder.to_string() } } });
+    leases.patch(&name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
+}
+
 /// What a lane's case ended with, for the judge.
 pub(crate) struct Case {
     recorder: EndpointRecorder,
+}
+
+impl Scene for Lane {
+    type Case = Case;
+
+    fn ns(&self) -> &Namespace {
+        &self.ns
+    }
+
+    fn other(&self) -> &User {
+        &self.other
+    }
+
+    fn command(&self) -> Invocation {
+        self.drain()
+    }
+
+    fn undo(&self) -> Invocation {
+        Plugin::safedrain(&self.ns).args([&self.old, "--undo"])
+    }
+
+    async fn begin(&self) -> Case {
+        self.begin().await
+    }
+
+    async fn judge_stopped(&self, _: &Case, wrong: &mut String) {
+        self.judge_marks(wrong).await;
+    }
+
+    async fn judge_undone(&self, _: &Case, wrong: &mut String) {
+        self.judge_marks(wrong).await;
+    }
+
+    async fn judge(&self, case: Case, wrong: &mut String) {
+        self.judge(case, wrong).await;
+    }
+
+    async fn turn_round(&mut self, wrong: &mut String) {
+        self.turn_round(wrong).await;
+    }
+
+    async fn move_lease_to_another_host(&self) {
+        move_lease_to_another_host(&self.ns, &self.old).await;
+    }
 }
 
 impl Lane {
@@ -68,19 +127,6 @@ impl Lane {
     /// The command of every case.
     pub(crate) fn drain(&self) -> Invocation {
         Plugin::safedrain(&self.ns).args([&self.old, "--settle=0s", "--yes"]).deadline(RUN_DEADLINE)
-    }
-
-    /// Makes the dead run's lease look as it does to an operator on another machine.
-    pub(crate) async fn move_lease_to_another_host(&self) {
-        let leases = Api::<Lease>::namespaced(self.ns.client(), "kube-node-lease");
-        let name = format!("handover-{}", self.old);
-        let Some(lease) = leases.get_opt(&name).await.unwrap() else { return };
-        let text = &lease.annotations()["handover/holder"];
-        let mut holder: Value = serde_json::from_str(text).unwrap();
-        holder["host"] = json!("another-host");
-        holder["machine"] = json!("another-boot/pid:[1]");
-        let patch = json!({ "metadata": { "annotations": { "handover/holder": holder.to_string() } } });
-        leases.patch(&name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
     }
 
     /// Looks at what the case has left, once its last run has ended with 0; returns what is wrong.
@@ -158,13 +204,6 @@ impl Lane {
     }
 }
 
-/// Says what a run should have ended with, if it did not.
-pub(crate) fn expect(run: &Run, codes: &[i32], what: &mut String) {
-    if !codes.contains(&run.code()) {
-        let _ = writeln!(what, "expected exit status {codes:?}: {run}");
-    }
-}
-
-fn is_cordoned(node: &Node) -> bool {
+pub(crate) fn is_cordoned(node: &Node) -> bool {
     node.spec.as_ref().and_then(|spec| spec.unschedulable).unwrap_or(false)
 }

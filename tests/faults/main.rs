@@ -2,6 +2,7 @@
 //!
 //! | module | what it is |
 //! |---|---|
+//! | [`guest_lane`] | virtual machines on two nodes, the same for `kubectl vmievict` |
 //! | [`lane`] | workloads on two nodes that are drained to and fro |
 //! | [`sample`] | how much of it is run: all with `HANDOVER_FULL=1`, else a sample drawn from `HANDOVER_SEED` |
 //! | [`kill_matrix`] | kill -9, INT and TERM before and after every request |
@@ -20,6 +21,7 @@
     reason = "how much is run is said by the environment, and how long it took is told"
 )]
 
+mod guest_lane;
 mod invariants;
 mod kill_matrix;
 mod lane;

@@ -10,7 +10,8 @@ use futures::future::join_all;
 use jiff::Timestamp;
 
 use crate::invariants;
-use crate::lane::{Lane, expect};
+use crate::kill_matrix::expect;
+use crate::lane::Lane;
 use crate::sample::{is_full, say, seed};
 
 /// How many schedules are run when everything is asked for, and in a sample.

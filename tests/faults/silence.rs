@@ -6,7 +6,8 @@ use std::time::Duration;
 use e2e::fault_proxy::RequestKind;
 use e2e::{ControlPlane, FaultProxy, Schedule};
 
-use crate::lane::{Lane, expect};
+use crate::kill_matrix::expect;
+use crate::lane::Lane;
 use crate::sample::{is_full, say};
 
 /// The pause that the API server leaves between two bookmarks at most, and some more.
