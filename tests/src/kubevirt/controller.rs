@@ -12,6 +12,7 @@
 //! | `evacuation` | virt-controller: mark to migration |
 //! | `migration` | virt-controller: target pods, limits, backoff, phases, cancelling, collecting the old ones |
 //! | `guest` | virt-handler: the guest boots, moves, and shuts down |
+//! | `hotplug` | virt-controller: the pods of hotplugged volumes |
 //! | `heartbeat` | virt-handler: the node's heartbeat and labels; virt-controller: what follows if they stop |
 //! | `kubelet` | kubelet: a launcher whose guest is gone ends Succeeded |
 //!
@@ -28,6 +29,7 @@ mod cluster;
 mod evacuation;
 mod guest;
 mod heartbeat;
+mod hotplug;
 mod instance;
 mod kubelet;
 mod launcher;
@@ -232,6 +234,7 @@ impl Reconciler {
                 self.guest(&object).await
             }
             Kind::Migration => self.migration(object).await,
+            Kind::Pod if hotplug::is_hotplug_pod(object) => self.hotplug_pod(object).await,
             Kind::Pod => self.launcher(object).await,
             Kind::KubeVirt => Ok(()),
         }
@@ -246,7 +249,7 @@ impl Reconciler {
 fn watch(client: Client, kind: Kind) -> std::pin::Pin<Box<dyn Stream<Item = News> + Send>> {
     let api: Api<DynamicObject> = Api::all_with(client, &kind.resource());
     let config = match kind {
-        Kind::Pod => watcher::Config::default().labels("kubevirt.io=virt-launcher"),
+        Kind::Pod => watcher::Config::default().labels("kubevirt.io in (virt-launcher,hotplug-disk)"),
         Kind::KubeVirt | Kind::Node | Kind::Machine | Kind::ReplicaSet | Kind::Instance | Kind::Migration => {
             watcher::Config::default()
         }

@@ -5,6 +5,7 @@ mod cancelling;
 mod evacuation;
 mod failures;
 mod heartbeat;
+mod hotplug;
 mod limits;
 mod owners;
 mod record;

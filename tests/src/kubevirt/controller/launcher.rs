@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::hotplug::is_hotplugged;
 use super::object::{Object, merge, overlay, text_of};
 
 /// What every launcher needs beside its guest's memory: the fixed part of KubeVirt's overhead, roughly (reference 5).
@@ -181,9 +182,10 @@ fn mebibytes(quantity: &str) -> Option<u64> {
     Some(1024 * quantity.strip_suffix("Gi")?.parse::<u64>().ok()?)
 }
 
-/// Claims are volumes of the launcher too, so the scheduler knows where they can be used.
+/// Claims are volumes of the launcher too, so the scheduler knows where they can be used; hotplugged ones are held by pods
+/// of their own (reference 1.2).
 fn claims(vmi: &Object) -> impl Iterator<Item = Value> {
-    vmi.list("/spec/volumes").iter().filter_map(|volume| {
+    vmi.list("/spec/volumes").iter().filter(|volume| !is_hotplugged(volume)).filter_map(|volume| {
         let claim = claim_of(volume)?;
         Some(json!({ "name": text_of(volume, "name"), "persistentVolumeClaim": { "claimName": claim } }))
     })
