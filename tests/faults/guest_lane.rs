@@ -11,9 +11,9 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use e2e::kubevirt::Setup;
 use e2e::kubevirt::controller::ControllerSetup;
 use e2e::kubevirt::machine::{self, MachineBuilder};
-use e2e::kubevirt::Setup;
 use e2e::{ControlPlane, Invocation, KubeVirt, Namespace, Plugin, User};
 use futures::future::join_all;
 use jiff::Timestamp;
