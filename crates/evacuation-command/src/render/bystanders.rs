@@ -6,7 +6,6 @@ use cluster_model::importance::Importance;
 use cluster_model::kubevirt::{self, NodeVerdict};
 use cluster_model::pod::Pod;
 use cluster_model::snapshot::ClusterSnapshot;
-use evacuation::guests;
 
 use super::notes::at_most;
 use crate::failure::count;
@@ -16,14 +15,14 @@ const NAMED: usize = 3;
 /// How many are named at the most.
 const MOST_NAMED: usize = 8;
 
-/// The pods of one node that are no virtual machine's and have not ended.
+/// The pods of one node in which no virtual machine runs and that have not ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Bystanders(Vec<(Importance, String)>);
 
 impl Bystanders {
     /// Finds them.
     pub(super) fn on(node: &NodeName, cluster: &ClusterSnapshot) -> Self {
-        let stays = |pod: &&Pod| !pod.is_terminal() && !guests::is_guests_pod(pod);
+        let stays = |pod: &&Pod| !pod.is_terminal() && !is_launcher(pod);
         let pods = cluster.pods_on(node).filter(stays);
         let mut pods: Vec<_> = pods.map(|pod| (Importance::of(pod), pod.id.to_string())).collect();
         pods.sort();
@@ -52,6 +51,11 @@ fn remark(importance: Importance) -> &'static str {
         Importance::KubeVirt => " (KubeVirt itself)",
         Importance::Critical | Importance::Ordinary => "",
     }
+}
+
+/// Whether a guest runs in it. A pod that attaches a disk to one is no guest's: it may outlast the guest's leaving.
+fn is_launcher(pod: &Pod) -> bool {
+    pod.labels.get("kubevirt.io").is_some_and(|role| role == "virt-launcher")
 }
 
 /// The last word about a node of which the run has proven that it holds no virtual machine any more. Nothing is said
@@ -93,7 +97,7 @@ mod tests {
         let daemon = |namespace: &str, name: &str| pod(namespace, name).managed_by("apps/v1", "DaemonSet", "agent");
         let ordinary = || pod("app", "web-1");
         let osd = || pod("rook-ceph", "osd-0").labelled(&[("app", "rook-ceph-osd")]);
-        let table: [(&str, Vec<PodBuilder>, &str); 9] = [
+        let table: [(&str, Vec<PodBuilder>, &str); 10] = [
             ("nothing", vec![], "no other pod runs here"),
             ("one", vec![ordinary()], "1 other pod still runs here: app/web-1"),
             (
@@ -124,10 +128,14 @@ mod tests {
                 "pods of guests, and pods that have ended",
                 vec![
                     pod("shop", "virt-launcher-db").labelled(&[("kubevirt.io", "virt-launcher")]),
-                    pod("shop", "hp-volume-x").labelled(&[("kubevirt.io", "hotplug-disk")]),
                     ordinary().phase(Phase::Succeeded),
                 ],
                 "no other pod runs here",
+            ),
+            (
+                "a pod that still attaches the disk of a guest that has left",
+                vec![pod("shop", "hp-volume-x").labelled(&[("kubevirt.io", "hotplug-disk")])],
+                "1 other pod still runs here: shop/hp-volume-x",
             ),
             (
                 "only some of the ordinary ones",
