@@ -1,7 +1,7 @@
 //! What the plan says of where the virtual machines could go.
 
 use e2e::kubevirt::machine;
-use e2e::{KubeVirt, Namespace, Plugin};
+use e2e::{KubeVirt, Kubectl, Namespace, Plugin};
 
 #[tokio::test]
 async fn what_finds_no_room_is_told_in_the_plan() {
@@ -12,7 +12,11 @@ async fn what_finds_no_room_is_told_in_the_plan() {
         let vm = machine::virtual_machine(&ns, name).eviction_strategy("LiveMigrate");
         vm.size(1, memory).on(&old).running().await;
     }
-    machine::node(&ns, "new").capacity("8", "10Gi", 110).create().await;
+    let new = machine::node(&ns, "new").capacity("8", "10Gi", 110).create().await;
+    // virt-handler has to say first that it is there.
+    let node = format!("node/{new}");
+    let is_open = r"--for=jsonpath={.metadata.labels.kubevirt\.io/schedulable}=true";
+    Kubectl::run(&ns, ["wait", &node, is_open, "--timeout=60s"]).await.expect_code(0);
 
     let run = Plugin::vmievict(&ns).args([&old, "--dry-run=client", "-o", "json"]).run().await.expect_code(0);
 

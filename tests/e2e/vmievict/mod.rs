@@ -1,5 +1,6 @@
 //! `kubectl vmievict` against the stand-in for KubeVirt.
 
+mod broken_kubevirt;
 mod calling_off;
 mod decisions;
 mod evacuation;

@@ -125,7 +125,7 @@ impl<'a> Narrator<'a> {
                 self.note(&format!("{object}: no usable answer, asking again ({message})"));
             }
             Event::RequestFailed { object, message } => self.output.warning(&format!("{object}: {message}")),
-            Event::Stopping { why } => self.note(stop_words(why)),
+            Event::Stopping { why } => self.note(stop_words(why, self.moves)),
             Event::VmAppeared { .. }
             | Event::VmRequested { .. }
             | Event::VmEvacuating { .. }
@@ -294,13 +294,20 @@ fn deferral(reply: &EvictionReply) -> String {
     }
 }
 
-fn stop_words(why: &Stop) -> &'static str {
+fn stop_words(why: &Stop, moves: Moves) -> &'static str {
     match why {
+        Stop::Interrupted if moves == Moves::GuestsOnly => {
+            "interrupted: nothing new begins, evacuations are called off, what copies already is left to end (interrupt \
+             once more to leave at once)"
+        }
         Stop::Interrupted => {
             "interrupted: nothing new begins, pods whose replacement serves are finished, the others attached again \
              (interrupt once more to leave at once)"
         }
         Stop::Timeout { .. } => "the timeout of this node ran out: nothing new begins",
+        Stop::Failed { .. } if moves == Moves::GuestsOnly => {
+            "a virtual machine of this node could not be moved: nothing new begins"
+        }
         Stop::Failed { .. } => "a pod of this node could not be moved: nothing new begins",
         Stop::Undo => "giving back what was changed",
     }
