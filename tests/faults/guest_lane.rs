@@ -57,7 +57,7 @@ async fn virtual_machines_survive_a_blow_at_every_request() {
     let kubevirt = KubeVirt::install(&ControlPlane::start(), setup).await;
     let blows =
         &[Blow::KillThenSameUser, Blow::KillThenAnotherHost, Blow::KillThenUndo, Blow::Interrupt, Blow::Terminate];
-    let size = Size { blows, lanes: 4, sample: 20 };
+    let size = Size { blows, lanes: 4, sample: 12 };
     matrix("four virtual machines", kubevirt.control_plane(), size, async || {
         GuestLane::start(kubevirt.control_plane()).await
     })
