@@ -17,12 +17,11 @@ use e2e::kubevirt::machine::{self, MachineBuilder};
 use e2e::{ControlPlane, Invocation, KubeVirt, Namespace, Plugin, User};
 use futures::future::join_all;
 use jiff::Timestamp;
-use k8s_openapi::api::coordination::v1::Lease;
+use kube::ResourceExt;
 use kube::api::{DeleteParams, Patch, PatchParams};
-use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
-use crate::kill_matrix::{Blow, Scene, Size, matrix};
+use crate::kill_matrix::{Scene, Size, expect, matrix};
 use crate::lane;
 
 const VMI: &str = "VirtualMachineInstance";
@@ -55,9 +54,7 @@ async fn virtual_machines_survive_a_blow_at_every_request() {
         ..Setup::default()
     };
     let kubevirt = KubeVirt::install(&ControlPlane::start(), setup).await;
-    let blows =
-        &[Blow::KillThenSameUser, Blow::KillThenAnotherHost, Blow::KillThenUndo, Blow::Interrupt, Blow::Terminate];
-    let size = Size { blows, lanes: 4, sample: 12 };
+    let size = Size { lanes: 4, sample: 12 };
     matrix("four virtual machines", kubevirt.control_plane(), size, async || {
         GuestLane::start(kubevirt.control_plane()).await
     })
@@ -128,13 +125,6 @@ impl GuestLane {
         }
     }
 
-    async fn judge_lock(&self, wrong: &mut String) {
-        let leases = Api::<Lease>::namespaced(self.ns.client(), "kube-node-lease");
-        if leases.get_opt(&format!("handover-{}", self.old)).await.unwrap().is_some() {
-            let _ = writeln!(wrong, "the lease of {} is left", self.old);
-        }
-    }
-
     /// What the runs of the case asked for: no launcher more often than there were runs, no restart twice.
     async fn judge_requests(&self, case: &Case, wrong: &mut String) {
         let mut restarts = 0;
@@ -163,6 +153,10 @@ impl Scene for GuestLane {
         &self.other
     }
 
+    fn old(&self) -> &str {
+        &self.old
+    }
+
     fn command(&self) -> Invocation {
         let consent = format!("--allow-loss={}/off", self.ns.name());
         let arguments = [&self.old, "--yes", "--non-migratable=restart", &consent];
@@ -180,19 +174,16 @@ impl Scene for GuestLane {
     }
 
     async fn judge_stopped(&self, case: &Case, wrong: &mut String) {
-        self.judge_lock(wrong).await;
+        lane::judge_lock(&self.ns, &self.old, wrong).await;
         self.judge_guests(case, wrong).await;
         self.judge_evacuations(true, wrong).await;
     }
 
     async fn judge_undone(&self, case: &Case, wrong: &mut String) {
-        self.judge_lock(wrong).await;
+        lane::judge_lock(&self.ns, &self.old, wrong).await;
         self.judge_guests(case, wrong).await;
         self.judge_evacuations(false, wrong).await;
-        let node = self.ns.nodes().get(&self.old).await.unwrap();
-        if lane::is_cordoned(&node) || node.annotations().contains_key("handover/run") {
-            let _ = writeln!(wrong, "node {} was not given back", self.old);
-        }
+        lane::judge_given_back(&self.ns, &self.old, wrong).await;
         let off = self.all(VM).await.into_iter().find(|vm| vm["metadata"]["name"] == "off").unwrap_or_default();
         if off["spec"]["runStrategy"] != "Once" {
             let _ = writeln!(wrong, "off has run strategy {}", off["spec"]["runStrategy"]);
@@ -200,7 +191,7 @@ impl Scene for GuestLane {
     }
 
     async fn judge(&self, case: Case, wrong: &mut String) {
-        self.judge_lock(wrong).await;
+        lane::judge_lock(&self.ns, &self.old, wrong).await;
         self.judge_guests(&case, wrong).await;
         self.judge_evacuations(false, wrong).await;
         self.judge_requests(&case, wrong).await;
@@ -223,11 +214,8 @@ impl Scene for GuestLane {
     }
 
     async fn turn_round(&mut self, wrong: &mut String) {
-        let run = self.undo().run().await;
-        let node = self.ns.nodes().get(&self.old).await.unwrap();
-        if run.code() != 0 || lane::is_cordoned(&node) || node.annotations().contains_key("handover/run") {
-            let _ = writeln!(wrong, "--undo did not give {} back: {run}", self.old);
-        }
+        expect(&self.undo().run().await, &[0], wrong);
+        lane::judge_given_back(&self.ns, &self.old, wrong).await;
         // Where it started again is the scheduler's choice: the next case needs it on the other node.
         machine::api(&self.ns, VM).delete("off", &DeleteParams::default()).await.unwrap();
         let is_gone = |all: &[Value]| all.iter().all(|one| one["metadata"]["name"] != "off");
@@ -237,9 +225,5 @@ impl Scene for GuestLane {
         Self::off(&self.ns).running().await;
         self.cordon(&self.old, false).await;
         std::mem::swap(&mut self.old, &mut self.new);
-    }
-
-    async fn move_lease_to_another_host(&self) {
-        lane::move_lease_to_another_host(&self.ns, &self.old).await;
     }
 }

@@ -12,7 +12,7 @@ use kube::api::{ListParams, Patch, PatchParams};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
-use crate::kill_matrix::Scene;
+use crate::kill_matrix::{Scene, expect};
 
 /// How long one run may take: a dead run of another host is watched for 15 s, a stalled watch is noticed after 75 s.
 const RUN_DEADLINE: Duration = Duration::from_secs(300);
@@ -44,53 +44,28 @@ pub(crate) async fn move_lease_to_another_host(ns: &Namespace, node: &str) {
     leases.patch(&name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
 }
 
+/// No run holds a node any more.
+pub(crate) async fn judge_lock(ns: &Namespace, node: &str, what: &mut String) {
+    let leases = Api::<Lease>::namespaced(ns.client(), "kube-node-lease");
+    if leases.get_opt(&format!("handover-{node}")).await.unwrap().is_some() {
+        let _ = writeln!(what, "the lease of {node} is left");
+    }
+    if ns.nodes().get(node).await.unwrap().annotations().contains_key("handover/lock") {
+        let _ = writeln!(what, "the lock of {node} is left");
+    }
+}
+
+/// The node is as it was before any run.
+pub(crate) async fn judge_given_back(ns: &Namespace, node: &str, what: &mut String) {
+    let found = ns.nodes().get(node).await.unwrap();
+    if is_cordoned(&found) || found.annotations().contains_key("handover/run") {
+        let _ = writeln!(what, "node {node} was not given back");
+    }
+}
+
 /// What a lane's case ended with, for the judge.
 pub(crate) struct Case {
     recorder: EndpointRecorder,
-}
-
-impl Scene for Lane {
-    type Case = Case;
-
-    fn ns(&self) -> &Namespace {
-        &self.ns
-    }
-
-    fn other(&self) -> &User {
-        &self.other
-    }
-
-    fn command(&self) -> Invocation {
-        self.drain()
-    }
-
-    fn undo(&self) -> Invocation {
-        Plugin::safedrain(&self.ns).args([&self.old, "--undo"])
-    }
-
-    async fn begin(&self) -> Case {
-        self.begin().await
-    }
-
-    async fn judge_stopped(&self, _: &Case, wrong: &mut String) {
-        self.judge_marks(wrong).await;
-    }
-
-    async fn judge_undone(&self, _: &Case, wrong: &mut String) {
-        self.judge_marks(wrong).await;
-    }
-
-    async fn judge(&self, case: Case, wrong: &mut String) {
-        self.judge(case, wrong).await;
-    }
-
-    async fn turn_round(&mut self, wrong: &mut String) {
-        self.turn_round(wrong).await;
-    }
-
-    async fn move_lease_to_another_host(&self) {
-        move_lease_to_another_host(&self.ns, &self.old).await;
-    }
 }
 
 impl Lane {
@@ -119,18 +94,78 @@ impl Lane {
         Self { ns, other, old, new, services, replicas }
     }
 
-    /// Starts the record of the Services' endpoints.
-    pub(crate) async fn begin(&self) -> Case {
-        Case { recorder: EndpointRecorder::start(&self.ns).await }
+    /// Nothing but the node's own mark may be left of any run.
+    async fn judge_marks(&self, what: &mut String) {
+        judge_lock(&self.ns, &self.old, what).await;
+        self.judge_workloads(what).await;
     }
 
-    /// The command of every case.
-    pub(crate) fn drain(&self) -> Invocation {
+    /// No pod is marked, none is outside its ReplicaSet, and no Deployment was changed.
+    async fn judge_workloads(&self, what: &mut String) {
+        let pods = self.pods().await;
+        let wanted = self.services.len() * self.replicas;
+        if pods.len() != wanted {
+            let names: Vec<_> = pods.iter().map(ResourceExt::name_any).collect();
+            let _ = writeln!(what, "{} pods instead of {wanted}: {names:?}", pods.len());
+        }
+        for pod in &pods {
+            let marks: Vec<_> = MARKS.iter().filter(|mark| pod.annotations().contains_key(**mark)).collect();
+            let is_detached = pod.labels().get("pod-template-hash").is_some_and(|hash| hash == "handover");
+            if !marks.is_empty() || is_detached || pod.owner_references().is_empty() {
+                let _ = writeln!(what, "pod {} is still marked: {marks:?}, detached {is_detached}", pod.name_any());
+            }
+        }
+        for deployment in self.ns.api::<Deployment>().list(&ListParams::default()).await.unwrap() {
+            if deployment.metadata.generation != Some(1) {
+                let _ = writeln!(what, "deployment {} was changed", deployment.name_any());
+            }
+        }
+    }
+
+    /// Returns the pods that are not leaving.
+    async fn pods(&self) -> Vec<Pod> {
+        self.ns.pods("").await.into_iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()).collect()
+    }
+}
+
+impl Scene for Lane {
+    type Case = Case;
+
+    fn ns(&self) -> &Namespace {
+        &self.ns
+    }
+
+    fn other(&self) -> &User {
+        &self.other
+    }
+
+    fn old(&self) -> &str {
+        &self.old
+    }
+
+    fn command(&self) -> Invocation {
         Plugin::safedrain(&self.ns).args([&self.old, "--settle=0s", "--yes"]).deadline(RUN_DEADLINE)
     }
 
-    /// Looks at what the case has left, once its last run has ended with 0; returns what is wrong.
-    pub(crate) async fn judge(&self, mut case: Case, what: &mut String) {
+    fn undo(&self) -> Invocation {
+        Plugin::safedrain(&self.ns).args([&self.old, "--undo"]).deadline(RUN_DEADLINE)
+    }
+
+    async fn begin(&self) -> Case {
+        Case { recorder: EndpointRecorder::start(&self.ns).await }
+    }
+
+    async fn judge_stopped(&self, _: &Case, wrong: &mut String) {
+        self.judge_marks(wrong).await;
+    }
+
+    // A run that died before it marked anything leaves nothing to undo; its lease stays for the next one to take over.
+    async fn judge_undone(&self, _: &Case, wrong: &mut String) {
+        self.judge_workloads(wrong).await;
+        judge_given_back(&self.ns, &self.old, wrong).await;
+    }
+
+    async fn judge(&self, mut case: Case, what: &mut String) {
         case.recorder.stop().await;
         for service in &self.services {
             if case.recorder.fewest_ready(service) != self.replicas {
@@ -159,48 +194,10 @@ impl Lane {
         }
     }
 
-    /// Nothing but the node's own mark may be left of any run.
-    pub(crate) async fn judge_marks(&self, what: &mut String) {
-        let leases = Api::<Lease>::namespaced(self.ns.client(), "kube-node-lease");
-        if leases.get_opt(&format!("handover-{}", self.old)).await.unwrap().is_some() {
-            let _ = writeln!(what, "the lease of {} is left", self.old);
-        }
-        if self.ns.nodes().get(&self.old).await.unwrap().annotations().contains_key("handover/lock") {
-            let _ = writeln!(what, "the lock of {} is left", self.old);
-        }
-        let pods = self.pods().await;
-        let wanted = self.services.len() * self.replicas;
-        if pods.len() != wanted {
-            let names: Vec<_> = pods.iter().map(ResourceExt::name_any).collect();
-            let _ = writeln!(what, "{} pods instead of {wanted}: {names:?}", pods.len());
-        }
-        for pod in &pods {
-            let marks: Vec<_> = MARKS.iter().filter(|mark| pod.annotations().contains_key(**mark)).collect();
-            let is_detached = pod.labels().get("pod-template-hash").is_some_and(|hash| hash == "handover");
-            if !marks.is_empty() || is_detached || pod.owner_references().is_empty() {
-                let _ = writeln!(what, "pod {} is still marked: {marks:?}, detached {is_detached}", pod.name_any());
-            }
-        }
-        for deployment in self.ns.api::<Deployment>().list(&ListParams::default()).await.unwrap() {
-            if deployment.metadata.generation != Some(1) {
-                let _ = writeln!(what, "deployment {} was changed", deployment.name_any());
-            }
-        }
-    }
-
-    /// Gives the drained node back and turns round: what was new is old in the next case.
-    pub(crate) async fn turn_round(&mut self, what: &mut String) {
-        let undo = Plugin::safedrain(&self.ns).args([&self.old, "--undo"]).run().await;
-        let node = self.ns.nodes().get(&self.old).await.unwrap();
-        if undo.code() != 0 || is_cordoned(&node) || node.annotations().contains_key("handover/run") {
-            let _ = writeln!(what, "--undo did not give {} back: {undo}", self.old);
-        }
+    async fn turn_round(&mut self, what: &mut String) {
+        expect(&self.undo().run().await, &[0], what);
+        judge_given_back(&self.ns, &self.old, what).await;
         std::mem::swap(&mut self.old, &mut self.new);
-    }
-
-    /// Returns the pods that are not leaving.
-    async fn pods(&self) -> Vec<Pod> {
-        self.ns.pods("").await.into_iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()).collect()
     }
 }
 

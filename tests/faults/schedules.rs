@@ -10,7 +10,7 @@ use futures::future::join_all;
 use jiff::Timestamp;
 
 use crate::invariants;
-use crate::kill_matrix::expect;
+use crate::kill_matrix::{Scene, expect};
 use crate::lane::Lane;
 use crate::sample::{is_full, say, seed};
 
@@ -87,7 +87,7 @@ async fn suffer(control_plane: &ControlPlane, lane: &mut Lane, seed: u64) -> (us
     let mut story = String::new();
     let mut runs = 0;
     loop {
-        let running = lane.drain().args(["--request-timeout=4s"]).user(proxy.user()).spawn();
+        let running = lane.command().args(["--request-timeout=4s"]).user(proxy.user()).spawn();
         proxy.aim(&running);
         let run = running.wait().await;
         runs += 1;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use e2e::fault_proxy::RequestKind;
 use e2e::{ControlPlane, FaultProxy, Schedule};
 
-use crate::kill_matrix::expect;
+use crate::kill_matrix::{Scene, expect};
 use crate::lane::Lane;
 use crate::sample::{is_full, say};
 
@@ -19,7 +19,7 @@ async fn a_watch_that_falls_silent_is_noticed_and_renewed() {
     let lane = Lane::start(&control_plane, 1, 1).await;
     let case = lane.begin().await;
     let proxy = FaultProxy::start(&control_plane, lane.ns.user(), Schedule::Calm).await;
-    let running = lane.drain().user(proxy.user()).spawn();
+    let running = lane.command().user(proxy.user()).spawn();
     proxy.aim(&running);
     running.stderr_contains("serves on").await;
     proxy.silence_open_watches();
@@ -43,7 +43,7 @@ async fn an_idle_watch_is_left_alone() {
     lane.ns.nodes().delete(&lane.new, &kube::api::DeleteParams::default()).await.unwrap();
     let idle = if is_full() { IDLE } else { Duration::from_secs(90) };
     let timeout = format!("--replacement-timeout={}s", idle.as_secs());
-    let running = lane.drain().args([&timeout]).user(proxy.user()).spawn();
+    let running = lane.command().args([&timeout]).user(proxy.user()).spawn();
     proxy.aim(&running);
 
     let run = running.wait().await.expect_code(4);
@@ -66,7 +66,7 @@ async fn the_api_server_restarts_in_the_middle_of_a_run() {
     let mut lane = Lane::start(&control_plane, 20, 1).await;
     for blow in ["restart", "kill"] {
         let case = lane.begin().await;
-        let running = lane.drain().spawn();
+        let running = lane.command().spawn();
         running.stderr_contains("is replaced by").await;
         if blow == "restart" {
             control_plane.restart("kube-apiserver").await;
@@ -79,7 +79,7 @@ async fn the_api_server_restarts_in_the_middle_of_a_run() {
         // A server that is away for longer than the lease lasts ends the run: the same command goes on.
         expect(&first, &[0, 4], &mut wrong);
         if first.code() != 0 {
-            expect(&lane.drain().run().await, &[0], &mut wrong);
+            expect(&lane.command().run().await, &[0], &mut wrong);
         }
         lane.judge(case, &mut wrong).await;
         assert_eq!(wrong, "", "{blow}: {first}");
@@ -94,7 +94,7 @@ async fn a_token_that_runs_out_ends_the_run_and_loses_nothing() {
     let lane = Lane::start(&control_plane, 3, 1).await;
     let case = lane.begin().await;
     let proxy = FaultProxy::start(&control_plane, lane.ns.user(), Schedule::Calm).await;
-    let running = lane.drain().user(proxy.user()).spawn();
+    let running = lane.command().user(proxy.user()).spawn();
     proxy.aim(&running);
     running.stderr_contains("serves on").await;
     proxy.expire_token();
@@ -103,7 +103,7 @@ async fn a_token_that_runs_out_ends_the_run_and_loses_nothing() {
 
     assert!(run.stderr.contains("401") || run.stderr.contains("Unauthorized"), "it says why: {run}");
     let mut wrong = String::new();
-    expect(&lane.drain().run().await, &[0], &mut wrong);
+    expect(&lane.command().run().await, &[0], &mut wrong);
     lane.judge(case, &mut wrong).await;
     assert_eq!(wrong, "", "{run}");
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use k8s_openapi::api::core::v1;
+pub use k8s_openapi::api::core::v1::Taint;
 
 use crate::resources::Resources;
 use crate::selector::Labels;

@@ -2,7 +2,10 @@
 //! what the server itself says beforehand.
 
 use cluster_model::identity::{NodeName, ObjectKey};
-use cluster_model::kubevirt::{self, Action, Decision, Outcome, PodSeen, Prospect, predicted_webhook_answer};
+use cluster_model::kubevirt::{
+    self, Action, Decision, Outcome, PodSeen, Prospect, VirtualMachineInstance, Virtualization,
+    predicted_webhook_answer,
+};
 use cluster_model::snapshot::ClusterSnapshot;
 use evacuation::plan::DrainPlan;
 use evacuation_runner::observe::{ListError, Observation};
@@ -141,6 +144,20 @@ pub(crate) async fn forecast(
             Some(Prospect::Fits(_)) | None => {}
         }
     }
+}
+
+/// The virtual machines whose evacuation of one of these nodes is under way, each with that node.
+pub(crate) fn evacuating<'a>(
+    targets: &'a [NodeName],
+    virtualization: &'a Virtualization,
+) -> impl Iterator<Item = (&'a ObjectKey, &'a NodeName)> {
+    let node_of = |vm: &VirtualMachineInstance| {
+        let migration = virtualization.migration_in_flight(&vm.metadata.key);
+        targets.iter().find(|node| {
+            vm.evacuation_node.as_ref() == Some(node) || migration.is_some_and(|migration| migration.empties(node))
+        })
+    };
+    virtualization.instances().filter_map(move |vm| Some((&vm.metadata.key, node_of(vm)?)))
 }
 
 /// Asks the server, as a dry run, what it will say to the eviction of each guest's pod, and notes in the plan where that

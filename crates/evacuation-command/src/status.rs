@@ -19,7 +19,7 @@ use crate::document::{DocumentEvent, EventLine, Header};
 use crate::failure::list_failed;
 use crate::job::Job;
 use crate::session::{self, Session, now};
-use crate::{nodes, undo};
+use crate::{guests, nodes};
 
 /// All marks.
 #[derive(Debug, Serialize)]
@@ -92,7 +92,7 @@ pub(crate) async fn run(
     nodes::all_exist(named, &nodes)?;
     let is_meant = |name: &NodeName| named.is_empty() || named.contains(name);
     let meant: Vec<_> = nodes.iter().map(|node| node.name.clone()).filter(is_meant).collect();
-    let vms: Vec<_> = undo::evacuating(&meant, cluster.virtualization())
+    let vms: Vec<_> = guests::evacuating(&meant, cluster.virtualization())
         .map(|(vm, node)| EvacuatedVm { vm: vm.clone(), node: node.clone() })
         .collect();
     let nodes: Vec<_> = nodes

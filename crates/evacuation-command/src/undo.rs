@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use cluster_model::identity::{NodeName, ObjectKey, PodId};
-use cluster_model::kubevirt::{VirtualMachineInstance, Virtualization};
 use cluster_model::marks::NodeRun;
 use cluster_model::node::Node;
 use evacuation::engine::{Engine, GuestEnd, Outcome, StepEnd};
@@ -187,7 +186,7 @@ async fn look(job: &Job, named: &[NodeName], output: &Output) -> Result<Found, F
         .collect();
     if job.dry_run == DryRun::None {
         let namespaces = detached.iter().map(|(pod, _)| pod.namespace.clone()).collect();
-        let evacuating = evacuating(&targets, observation.cluster.virtualization());
+        let evacuating = guests::evacuating(&targets, observation.cluster.virtualization());
         let evacuating = evacuating.map(|(vm, _)| vm.namespace.clone()).collect();
         let needs = rights::of_undo(namespaces, evacuating, stopped, &observation);
         let missing = rights::missing(&session, &needs).await?;
@@ -196,20 +195,6 @@ async fn look(job: &Job, named: &[NodeName], output: &Output) -> Result<Found, F
         }
     }
     Ok(Found { session, targets, observation: Some(observation), detached })
-}
-
-/// The virtual machines whose evacuation of one of these nodes is under way, each with that node.
-pub(crate) fn evacuating<'a>(
-    targets: &'a [NodeName],
-    virtualization: &'a Virtualization,
-) -> impl Iterator<Item = (&'a ObjectKey, &'a NodeName)> {
-    let node_of = |vm: &VirtualMachineInstance| {
-        let migration = virtualization.migration_in_flight(&vm.metadata.key);
-        targets.iter().find(|node| {
-            vm.evacuation_node.as_ref() == Some(node) || migration.is_some_and(|migration| migration.empties(node))
-        })
-    };
-    virtualization.instances().filter_map(move |vm| Some((&vm.metadata.key, node_of(vm)?)))
 }
 
 fn show_dry_run(
@@ -224,7 +209,7 @@ fn show_dry_run(
     let marks: Vec<_> = targets.iter().filter_map(|node| NodeRun::of(cluster.node(node)?)).collect();
     let report = UndoReport {
         pods: detached.iter().map(|(pod, _)| UndonePod { pod, result: None }).collect(),
-        vms: evacuating(targets, cluster.virtualization())
+        vms: guests::evacuating(targets, cluster.virtualization())
             .map(|(vm, node)| UndoneVm { vm, node, result: None })
             .collect(),
         machines: marks.iter().flat_map(|mark| &mark.stopped).map(|machine| &machine.key).collect(),

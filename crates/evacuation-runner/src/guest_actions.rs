@@ -10,10 +10,9 @@ use cluster_model::marks::StoppedMachine;
 use evacuation::engine::{GuestCommand, Reply};
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{Method, Request};
-use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Status;
 use kube::Api;
-use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions};
 use serde_json::{Value, json};
 
 use crate::access::{ApiAccess, CallError};
@@ -39,28 +38,11 @@ pub(crate) async fn perform(access: &ApiAccess, command: &GuestCommand) -> Reply
         GuestCommand::StopMachine { machine } => put(access, "virtualmachines", machine, "stop", &json!({})).await,
         GuestCommand::RestoreMachine { machine } => restore(access, machine).await,
         GuestCommand::DeleteInstance { vm, uid } => delete(access, Kind::Instance, vm, uid).await,
-        GuestCommand::RemoveTaint { node, uid, key } => remove_taint(access, node, uid, key).await,
+        GuestCommand::RemoveTaint { node, uid, resource_version, others } => {
+            let metadata = json!({ "uid": uid, "resourceVersion": resource_version });
+            patch_node(access, node, &json!({ "metadata": metadata, "spec": { "taints": others } })).await
+        }
     }
-}
-
-/// A node's taints are one list, which no patch can take a single one out of: what others have written meanwhile is a
-/// conflict. Needs `list` and `patch nodes`.
-async fn remove_taint(access: &ApiAccess, node: &NodeName, uid: &Uid, key: &str) -> Reply {
-    let nodes = Api::<Node>::all(access.client.clone());
-    let params = ListParams::default().fields(&format!("metadata.name={node}"));
-    let found = match access.call(nodes.list(&params)).await {
-        Ok(found) => found.items.into_iter().next(),
-        Err(error) => return patch_reply(Err(error)),
-    };
-    let Some(found) = found else { return Reply::Gone };
-    let taints = found.spec.and_then(|spec| spec.taints).unwrap_or_default();
-    let others: Vec<_> = taints.iter().filter(|taint| taint.key != key).collect();
-    if others.len() == taints.len() {
-        return Reply::Done;
-    }
-    let version = found.metadata.resource_version;
-    let patch = json!({ "metadata": { "uid": uid, "resourceVersion": version }, "spec": { "taints": others } });
-    patch_node(access, node, &patch).await
 }
 
 /// Needs `create pods/eviction`.

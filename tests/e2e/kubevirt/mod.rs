@@ -1,4 +1,4 @@
 //! The stand-in for KubeVirt answers as the genuine one was seen to.
 
 mod observed;
-mod timelines;
+pub(crate) mod timelines;

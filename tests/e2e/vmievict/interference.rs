@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::calling_off::is_called_off;
 use super::two_nodes;
+use crate::kubevirt::timelines::put;
 
 const VMI: &str = "VirtualMachineInstance";
 const MIGRATION: &str = "VirtualMachineInstanceMigration";
@@ -109,8 +110,8 @@ async fn somebody_deletes_the_migration_and_kubevirt_makes_another() {
 async fn somebody_cancels_the_evacuation() {
     let Copying { ns, old, before, running, .. } = Copying::begun("vi-cancel").await;
     let migration = until_copied(&ns).await;
-    let cancel = machine::cancel_evacuation(&ns, "vm", &old).await;
-    assert_eq!(cancel, 200);
+    let mark = json!({ "evacuationNodeName": old });
+    assert_eq!(put(&ns, "virtualmachineinstances/vm/evacuate/cancel", &mark).await.0, 200);
     let name = migration["metadata"]["name"].as_str().unwrap().to_owned();
     machine::api(&ns, MIGRATION).delete(&name, &DeleteParams::default()).await.unwrap();
     let run = running.wait().await.expect_code(4);

@@ -87,23 +87,6 @@ pub async fn annotate(namespace: &Namespace, vmi: &str, key: &str, value: &str) 
         .unwrap_or_else(|error| panic!("annotate VMI {vmi}: {error}"));
 }
 
-/// Takes the mark of an evacuation off a VMI, as the administrator; returns the status of the answer.
-pub async fn cancel_evacuation(namespace: &Namespace, vmi: &str, node: &str) -> u16 {
-    let path = format!(
-        "/apis/subresources.kubevirt.io/v1/namespaces/{}/virtualmachineinstances/{vmi}/evacuate/cancel",
-        namespace.name()
-    );
-    let request = http::Request::put(path)
-        .header("Content-Type", "application/json")
-        .body(json!({ "evacuationNodeName": node }).to_string().into_bytes())
-        .unwrap_or_else(|error| panic!("describe the request: {error}"));
-    match namespace.client().request_text(request).await {
-        Ok(_) => 200,
-        Err(kube::Error::Api(status)) => status.code,
-        Err(error) => panic!("cancel the evacuation of {vmi}: {error}"),
-    }
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     VirtualMachine,

@@ -27,6 +27,8 @@ pub struct Host {
     pub schedulable: Option<bool>,
     /// When virt-handler was last heard of, by its own clock.
     pub heartbeat: Option<Timestamp>,
+    /// The version that all this was read from, for guarded writes.
+    pub resource_version: String,
     /// What it offers to pods.
     pub offer: Offer,
 }
@@ -39,6 +41,7 @@ impl From<&v1::Node> for Host {
             name: NodeName(metadata.name.clone().unwrap_or_default()),
             schedulable: metadata.labels.as_ref().and_then(|all| all.get(SCHEDULABLE)).map(|value| value == "true"),
             heartbeat: heartbeat.and_then(|text| text.parse().ok()),
+            resource_version: metadata.resource_version.clone().unwrap_or_default(),
             offer: Offer::from(node),
         }
     }

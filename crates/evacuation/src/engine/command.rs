@@ -6,7 +6,7 @@ use cluster_model::marks::{DetachRecord, NodeRun};
 use super::guest_command::GuestCommand;
 
 /// One call to the API server.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     /// Makes the node unschedulable and writes the run's mark, in one guarded patch.
     Cordon {

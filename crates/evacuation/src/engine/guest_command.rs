@@ -1,10 +1,13 @@
 //! What the engine wants done about virtual machines: one command is one API call.
 
+use cluster_model::demand::Taint;
 use cluster_model::identity::{NodeName, ObjectKey, PodId, Uid};
 use cluster_model::marks::StoppedMachine;
 
+use super::command::Command;
+
 /// One call to the API server, most of them to KubeVirt's part of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum GuestCommand {
     /// Asks the eviction API to let a launcher pod go; KubeVirt's webhook answers. Answered by [`Reply::Launcher`],
     /// or by [`Reply::Done`] where the eviction was granted and the guest is being shut down.
@@ -64,7 +67,15 @@ pub enum GuestCommand {
         node: NodeName,
         /// The node's uid.
         uid: Uid,
-        /// The taint's key.
-        key: String,
+        /// The version of the node that was seen: its taints are one list, which no patch takes a single one out of.
+        resource_version: String,
+        /// The taints that it keeps.
+        others: Vec<Taint>,
     },
+}
+
+impl From<GuestCommand> for Command {
+    fn from(command: GuestCommand) -> Self {
+        Self::Guest(command)
+    }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use cluster_model::budget::BudgetBlock;
-use cluster_model::identity::{NodeName, ObjectKey, PodId, Uid};
+use cluster_model::identity::{NodeName, ObjectKey, Uid};
 use cluster_model::kubevirt::{
     self, Action, Means, NodeVerdict, Outcome, Owner, Remnant, RunStrategy, VirtualMachineInstance, Virtualization,
 };
@@ -138,7 +138,7 @@ impl Engine {
         step.past.extend(past);
         // The views of guests and of pods are not equally new: no pod of another node is ever evicted.
         let launcher = virtualization.active_launcher(instance).filter(|one| one.node() == Some(&step.node));
-        let command = match step.means {
+        let command: Command = match step.means {
             Means::None | Means::Follow => {
                 step.asked_at = now.elapsed;
                 step.state = GuestState::Moving;
@@ -147,12 +147,12 @@ impl Engine {
             }
             Means::Evacuate | Means::Mark => {
                 let Some(launcher) = launcher else { return Self::wait_for_launcher(step, now, turn) };
-                GuestCommand::EvictLauncher { pod: launcher.pod.id.clone() }
+                GuestCommand::EvictLauncher { pod: launcher.pod.id.clone() }.into()
             }
             Means::CreateMigration => {
                 // One that was followed before is not the one that is owed now.
                 step.migration = None;
-                GuestCommand::CreateMigration { vm: step.id.vm.clone(), node: step.node.clone() }
+                GuestCommand::CreateMigration { vm: step.id.vm.clone(), node: step.node.clone() }.into()
             }
             Means::Evict | Means::RestartMachine | Means::StopMachine | Means::DeleteInstance => {
                 if let Some(block) = self.held_by_budget(step, instance, cluster) {
@@ -173,10 +173,11 @@ impl Engine {
                     Means::Evict => {
                         let Some(launcher) = launcher else { return Self::wait_for_launcher(step, now, turn) };
                         let pod = launcher.pod.id.clone();
-                        if self.request.removal == Removal::Delete {
-                            return self.delete_launcher(step, pod, turn);
+                        match self.request.removal {
+                            Removal::Evict => GuestCommand::EvictLauncher { pod }.into(),
+                            // Past the budgets; what a granted eviction does, too.
+                            Removal::Delete => Command::Delete { pod, grace_seconds: None },
                         }
-                        GuestCommand::EvictLauncher { pod }
                     }
                     // A restart that was asked for and not answered may have been heard: asked again it would come
                     // twice.
@@ -184,24 +185,16 @@ impl Engine {
                         step.state = GuestState::Moving;
                         return;
                     }
-                    Means::RestartMachine => GuestCommand::RestartMachine { machine: machine() },
-                    Means::StopMachine => GuestCommand::StopMachine { machine: machine() },
-                    _ => GuestCommand::DeleteInstance { vm: step.id.vm.clone(), uid: step.id.uid.clone() },
+                    Means::RestartMachine => GuestCommand::RestartMachine { machine: machine() }.into(),
+                    Means::StopMachine => GuestCommand::StopMachine { machine: machine() }.into(),
+                    _ => GuestCommand::DeleteInstance { vm: step.id.vm.clone(), uid: step.id.uid.clone() }.into(),
                 }
             }
         };
         turn.events.push(Event::VmRequested { vm: step.id.vm.clone(), means: step.means });
         step.was_asked = true;
         step.state = GuestState::Asking;
-        self.send(Target::Guest(step.id.clone()), Command::Guest(command), turn);
-    }
-
-    /// What an eviction that is granted does, past the budgets: the guest is shut down within its pod's grace period.
-    fn delete_launcher(&mut self, step: &mut GuestStep, pod: PodId, turn: &mut Turn) {
-        turn.events.push(Event::VmRequested { vm: step.id.vm.clone(), means: step.means });
-        step.was_asked = true;
-        step.state = GuestState::Asking;
-        self.send(Target::Guest(step.id.clone()), Command::Delete { pod, grace_seconds: None }, turn);
+        self.send(Target::Guest(step.id.clone()), command, turn);
     }
 
     fn wait_for_launcher(step: &mut GuestStep, now: Moment, turn: &mut Turn) {

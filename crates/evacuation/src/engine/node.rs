@@ -335,27 +335,25 @@ impl Engine {
         now: Moment,
         turn: &mut Turn,
     ) -> bool {
-        let virtualization = cluster.virtualization();
         let Some(step) = self.nodes.get(index) else { return true };
-        let host = virtualization.host(&step.name);
-        let key = virtualization.kubevirt().map(|kubevirt| kubevirt.drain_taint.clone());
-        let key = key.filter(|key| host.is_some_and(|host| host.has_taint(key)));
-        match (&step.taint, key) {
-            (Taint::Unknown, Some(key)) => {
+        let found = self.drain_taint(&step.name, cluster).zip(cluster.virtualization().host(&step.name));
+        match (&step.taint, found) {
+            (Taint::Unknown, Some(((key, _), host))) => {
                 if step.not_before > now.elapsed {
                     Self::wake_at(turn, step.not_before);
                     return false;
                 }
                 let node = step.name.clone();
-                let uid = Self::uid_of(&node, cluster);
+                let command = GuestCommand::RemoveTaint {
+                    node: node.clone(),
+                    uid: Self::uid_of(&node, cluster),
+                    resource_version: host.resource_version.clone(),
+                    others: host.offer.taints.iter().filter(|taint| taint.key != key).cloned().collect(),
+                };
                 if let Some(step) = self.nodes.get_mut(index) {
-                    step.taint = Taint::Removing(key.clone());
+                    step.taint = Taint::Removing(key);
                 }
-                self.send(
-                    Target::Taint(node.clone()),
-                    Command::Guest(GuestCommand::RemoveTaint { node, uid, key }),
-                    turn,
-                );
+                self.send(Target::Taint(node), Command::Guest(command), turn);
                 false
             }
             (Taint::Removing(_), _) => false,

@@ -74,7 +74,7 @@ async fn send(ns: &Namespace, method: Method, path: &str, body: &Value) -> (u16,
 }
 
 /// Calls a subresource of a VM or VMI, for example `virtualmachines/vm-a/restart`.
-async fn put(ns: &Namespace, subresource: &str, body: &Value) -> (u16, String) {
+pub(crate) async fn put(ns: &Namespace, subresource: &str, body: &Value) -> (u16, String) {
     let path = format!("/apis/subresources.kubevirt.io/v1/namespaces/{}/{subresource}", ns.name());
     send(ns, Method::PUT, &path, body).await
 }
