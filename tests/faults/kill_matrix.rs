@@ -11,7 +11,7 @@ use futures::future::join_all;
 use rustix::process::Signal;
 
 use crate::lane::{Lane, move_lease_to_another_host};
-use crate::sample::{draw, is_full, say, seed};
+use crate::sample::{draw, is_full, numbers, say, seed};
 
 /// What is done at a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -122,7 +122,7 @@ async fn of_workloads(title: &str, workloads: usize, size: Size) {
 pub(crate) async fn matrix<S: Scene>(title: &str, control_plane: &ControlPlane, size: Size, set: impl AsyncFn() -> S) {
     let began = Instant::now();
     let requests = count_requests(control_plane, &set().await).await;
-    let all: Vec<_> = points(requests).collect();
+    let all: Vec<_> = points(requests).filter(|point| numbers().contains(&point.number)).collect();
     let total = all.len();
     let queue = Mutex::new(VecDeque::from(draw(all, size.sample)));
     let tally = Mutex::new(Tally::default());

@@ -3,6 +3,7 @@
 use std::env;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{Write, stderr};
+use std::ops::RangeInclusive;
 
 /// Returns whether everything is asked for.
 pub(crate) fn is_full() -> bool {
@@ -26,6 +27,14 @@ pub(crate) fn draw<T: Hash>(mut cases: Vec<T>, size: usize) -> Vec<T> {
         cases.truncate(size);
     }
     cases
+}
+
+/// Returns which requests the kill matrix is about: all, or those of `HANDOVER_POINTS`, for example `45-50`.
+pub(crate) fn numbers() -> RangeInclusive<usize> {
+    let Ok(text) = env::var("HANDOVER_POINTS") else { return 1..=usize::MAX };
+    let ends = text.split_once('-').and_then(|(first, last)| Some((first.parse().ok()?, last.parse().ok()?)));
+    let (first, last) = ends.expect("HANDOVER_POINTS is two numbers, as in 45-50");
+    first..=last
 }
 
 /// Writes a line that the test runner does not hold back.

@@ -3,8 +3,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use e2e::fault_proxy::RequestKind;
-use e2e::{ControlPlane, FaultProxy, Schedule};
+use e2e::fault_proxy::{Fault, RequestKind};
+use e2e::{AuditLog, ControlPlane, FaultProxy, Schedule, eventually};
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::Api;
+use rustix::process::Signal;
 
 use crate::kill_matrix::{Scene, expect};
 use crate::lane::Lane;
@@ -106,4 +109,35 @@ async fn a_token_that_runs_out_ends_the_run_and_loses_nothing() {
     expect(&lane.command().run().await, &[0], &mut wrong);
     lane.judge(case, &mut wrong).await;
     assert_eq!(wrong, "", "{run}");
+}
+
+/// The API server makes a Lease out of an update of one that is not there. A renewal that was given up when the run
+/// ended, and arrives after the lease was deleted, must not do that: the lease would be nobody's.
+#[tokio::test]
+async fn a_renewal_that_arrives_after_the_end_does_not_bring_the_lease_back() {
+    const LATE: Duration = Duration::from_secs(3);
+    let control_plane = ControlPlane::start();
+    let lane = Lane::start(&control_plane, 1, 1).await;
+    let name = format!("handover-{}", lane.old);
+    let renewal = format!("PUT /apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/{name}");
+    let schedule = Schedule::First(renewal, Fault::Delay(LATE));
+    let proxy = FaultProxy::start(&control_plane, lane.ns.user(), schedule).await;
+    // No node is left to move to: the run waits until it is told to end.
+    lane.ns.nodes().delete(&lane.new, &kube::api::DeleteParams::default()).await.unwrap();
+    let running = lane.command().user(proxy.user()).spawn();
+    proxy.aim(&running);
+    proxy.struck().await;
+    running.signal(Signal::INT);
+    running.wait().await.expect_code(130);
+
+    let leases = Api::<Lease>::namespaced(lane.ns.client(), "kube-node-lease");
+    assert!(leases.get_opt(&name).await.unwrap().is_none(), "the run gives its lease back");
+    let user = &lane.ns.user().name;
+    let answers = || async {
+        let audit = AuditLog::of_user(&control_plane, user).await;
+        audit.of_resource("leases").into_iter().filter(|event| event.verb == "update").map(|event| event.code).collect()
+    };
+    eventually("the late renewal has arrived", 5 * LATE, || async { !Vec::is_empty(&answers().await) }).await;
+    assert_eq!(answers().await, [409]);
+    assert!(leases.get_opt(&name).await.unwrap().is_none());
 }

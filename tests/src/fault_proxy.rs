@@ -176,7 +176,8 @@ async fn serve(stream: TcpStream, acceptor: TlsAcceptor, shared: Arc<Shared>) {
     let Ok(stream) = acceptor.accept(stream).await else { return };
     let service = service_fn(move |request| {
         let shared = Arc::clone(&shared);
-        async move { shared.answer(request).await }
+        // In a task of its own: a client that gives a request up does not call it back from the network.
+        async move { tokio::spawn(shared.answer(request)).await.unwrap_or(Err(Broken)) }
     });
     let server = auto::Builder::new(TokioExecutor::new());
     drop(server.serve_connection(TokioIo::new(stream), service).await);

@@ -20,6 +20,8 @@ pub enum Schedule {
     Calm,
     /// One fault, on the request with this number, from 1.
     At(usize, Fault),
+    /// One fault, on the first request whose method and path begin like this.
+    First(String, Fault),
     /// Many faults, drawn from a seed: see [`Schedule::seeded`].
     Seeded(Seeded),
 }
@@ -48,6 +50,11 @@ impl Schedule {
         match self {
             Self::Calm => None,
             Self::At(at, fault) => (*at == number).then_some(*fault),
+            Self::First(begin, fault) => {
+                let fault = what.starts_with(&**begin).then_some(*fault)?;
+                *self = Self::Calm;
+                Some(fault)
+            }
             Self::Seeded(seeded) => seeded.decide(number, what, kind),
         }
     }

@@ -42,8 +42,8 @@ impl HeldLease {
     }
 
     async fn replace(&self, access: &ApiAccess) -> Renewal {
-        let resource_version = self.resource_version.borrow().clone();
-        let lease = lease_object(&self.name, &self.holder, Some(resource_version));
+        let replaced = (self.uid.clone(), self.resource_version.borrow().clone());
+        let lease = lease_object(&self.name, &self.holder, Some(replaced));
         let params = PostParams::default();
         let leases = leases(access);
         let answer = tokio::time::timeout(RENEWAL_TIMEOUT, access.call(leases.replace(&self.name, &params, &lease)));
@@ -169,7 +169,8 @@ pub(super) async fn take(claim: &Claim<'_>, news: &mut impl FnMut(LeaseNews)) ->
                 }
             }
         }
-        let wanted = lease_object(&name, holder, current.resource_version());
+        let replaced = (current.uid().unwrap_or_default(), current.resource_version().unwrap_or_default());
+        let wanted = lease_object(&name, holder, Some(replaced));
         match access.ask(|| api.replace(&name, &params, &wanted)).await {
             Ok(taken) => {
                 let (node, holder) = (node.clone(), previous);
@@ -244,12 +245,18 @@ fn failed(node: &NodeName, source: CallError) -> LeaseError {
     LeaseError::Call { node: node.clone(), lock: format!("lease {NAMESPACE}/{}", lease_name(node)), source }
 }
 
-fn lease_object(name: &str, holder: &Holder, resource_version: Option<String>) -> Lease {
+/// A lease that is held, in the place of the one with this UID and version.
+///
+/// Without the UID, a renewal that arrives after the lease was deleted would make a new one: the API server creates a
+/// Lease on update, whatever version the update names (`AllowCreateOnUpdate` in pkg/registry/coordination/lease).
+fn lease_object(name: &str, holder: &Holder, replaced: Option<(String, String)>) -> Lease {
     let renewed = MicroTime(wall_clock());
+    let (uid, resource_version) = replaced.unzip();
     Lease {
         metadata: ObjectMeta {
             name: Some(name.to_owned()),
             namespace: Some(NAMESPACE.to_owned()),
+            uid,
             resource_version,
             annotations: Some([(HOLDER.to_owned(), holder.to_text())].into()),
             ..ObjectMeta::default()
