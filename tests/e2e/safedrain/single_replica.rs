@@ -116,5 +116,6 @@ async fn min_ready_seconds_are_waited_for() {
     assert_eq!(recorder.counts("web"), [1, 2, 1], "{run}");
     let both = history.iter().position(|sample| sample.ready.len() == 2).unwrap();
     let together = history[both + 1].at.duration_since(history[both].at).as_millis();
-    assert!(together >= 2_900, "old and new served together for {together} ms\n{run}");
+    // A pod's condition says when it became Ready in whole seconds, so Kubernetes itself may count up to one too many.
+    assert!(together >= 2_000, "old and new served together for {together} ms\n{run}");
 }
