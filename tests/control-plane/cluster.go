@@ -34,6 +34,8 @@ type clusterOptions struct {
 	controllerManagerQPS int
 	// apiServerFlags are added to kube-apiserver's own.
 	apiServerFlags []string
+	// clusterAPI adds the core manager of Cluster API, which is not started with the others.
+	clusterAPI bool
 }
 
 // cluster is the running control plane.
@@ -45,6 +47,9 @@ type cluster struct {
 	children    []*child
 	spawner     *spawner
 	died        chan *process
+	// webhooks and clusterAPIHealth are URLs of the core manager of Cluster API, empty without one.
+	webhooks         string
+	clusterAPIHealth string
 }
 
 // newCluster writes every file the children need and starts none of them.
@@ -102,6 +107,9 @@ func newCluster(options clusterOptions) (*cluster, error) {
 			"--node-ip=10.0.0.1",
 		}, stages...)...),
 	}
+	if options.clusterAPI {
+		return c, c.addClusterAPI(options)
+	}
 	return c, nil
 }
 
@@ -110,6 +118,8 @@ func apiServerFlags(c *cluster, etcdPort, port int, policy string) []string {
 		fmt.Sprintf("--etcd-servers=http://127.0.0.1:%d", etcdPort),
 		fmt.Sprintf("--secure-port=%d", port),
 		"--bind-address=127.0.0.1",
+		// Where there is no interface but loopback, the server finds no address to advertise.
+		"--advertise-address=127.0.0.1",
 		// The default reconciler refuses to advertise a loopback address.
 		"--endpoint-reconciler-type=none",
 		"--service-cluster-ip-range=10.96.0.0/16",
@@ -198,7 +208,7 @@ func freePorts(count int) ([]int, error) {
 
 // start starts all children and returns once the cluster can be used.
 func (c *cluster) start(ctx context.Context) error {
-	storage, others := c.children[:2], c.children[2:]
+	storage, others := c.children[:2], c.children[2:5]
 	for _, child := range storage {
 		if err := child.start(c.spawner, c.died); err != nil {
 			return err
@@ -255,7 +265,9 @@ func (c *cluster) find(name string) (*child, error) {
 func (c *cluster) pids() map[string]int {
 	pids := map[string]int{"run": os.Getpid()}
 	for _, child := range c.children {
-		pids[child.name] = child.running.command.Process.Pid
+		if child.running != nil {
+			pids[child.name] = child.running.command.Process.Pid
+		}
 	}
 	return pids
 }
@@ -264,14 +276,19 @@ func (c *cluster) waitForServer(ctx context.Context) error {
 	return c.waitFor(ctx, "/readyz")
 }
 
-// waitFor returns once the server answers a GET of path with 200.
+// waitFor returns once the API server answers a GET of path with 200.
 func (c *cluster) waitFor(ctx context.Context, path string) error {
+	return c.waitForURL(ctx, c.server+path)
+}
+
+// waitForURL returns once a GET of url is answered with 200.
+func (c *cluster) waitForURL(ctx context.Context, url string) error {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
 	ticker := time.NewTicker(readyInterval)
 	defer ticker.Stop()
 	for {
-		answer := c.get(ctx, path)
+		answer := c.get(ctx, url)
 		if answer == nil {
 			return nil
 		}
@@ -279,14 +296,14 @@ func (c *cluster) waitFor(ctx context.Context, path string) error {
 		case dead := <-c.died:
 			return &deathError{dead}
 		case <-ctx.Done():
-			return fmt.Errorf("wait for %s%s: %w; the last answer: %w", c.server, path, ctx.Err(), answer)
+			return fmt.Errorf("wait for %s: %w; the last answer: %w", url, ctx.Err(), answer)
 		case <-ticker.C:
 		}
 	}
 }
 
-func (c *cluster) get(ctx context.Context, path string) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.server+path, nil)
+func (c *cluster) get(ctx context.Context, url string) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return fmt.Errorf("make a request: %w", err)
 	}

@@ -33,6 +33,7 @@ const (
 	userControllerManager = "system:kube-controller-manager"
 	userScheduler         = "system:kube-scheduler"
 	userKwok              = "kwok"
+	userClusterAPI        = "cluster-api"
 )
 
 // user is one line of the API server's token file.
@@ -112,6 +113,7 @@ func (c *credentials) writeTokens() error {
 		{name: userControllerManager, group: mastersGroup},
 		{name: userScheduler, group: mastersGroup},
 		{name: userKwok, group: mastersGroup},
+		{name: userClusterAPI, group: mastersGroup},
 	}
 	for i := range operatorCount {
 		users = append(users, user{name: fmt.Sprintf("operator-%03d", i), group: mastersGroup})
@@ -137,7 +139,7 @@ func (c *credentials) writeKubeconfigs(dir string) error {
 	everyone := make([]string, 0, 1+operatorCount+limitedCount)
 	for name := range c.users {
 		switch name {
-		case userHarness, userControllerManager, userScheduler, userKwok:
+		case userHarness, userControllerManager, userScheduler, userKwok, userClusterAPI:
 		default:
 			everyone = append(everyone, name)
 		}
@@ -145,7 +147,7 @@ func (c *credentials) writeKubeconfigs(dir string) error {
 	if err := c.writeKubeconfig(c.kubeconfig, userAdmin, everyone...); err != nil {
 		return err
 	}
-	for _, component := range []string{userControllerManager, userScheduler, userKwok} {
+	for _, component := range []string{userControllerManager, userScheduler, userKwok, userClusterAPI} {
 		if err := c.writeKubeconfig(componentKubeconfig(dir, component), component, component); err != nil {
 			return err
 		}

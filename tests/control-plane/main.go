@@ -25,6 +25,7 @@ const (
 	nameControllerManager = "kube-controller-manager"
 	nameScheduler         = "kube-scheduler"
 	nameKwok              = "kwok"
+	nameClusterAPI        = "cluster-api"
 )
 
 // programs maps a subcommand to the program it is. They are made on demand: each registers flags and feature gates that

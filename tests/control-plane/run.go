@@ -21,14 +21,17 @@ const runHelp = `Run a whole control plane on loopback until the standard input 
 One JSON line on the standard output says that it is ready. Then each input line is a command, answered by one JSON line:
   restart NAME   end a child politely and start it again with the same arguments (the same ports)
   stop NAME      end it          kill NAME   end it as a crash would          start NAME   start it again
-NAME is etcd, kube-apiserver, kube-controller-manager, kube-scheduler or kwok.`
+NAME is etcd, kube-apiserver, kube-controller-manager, kube-scheduler, kwok or, with --cluster-api, cluster-api: that one
+runs only after "start cluster-api", since it needs its custom resources.`
 
 // announcement is the line that says the control plane is ready.
 type announcement struct {
-	Kubeconfig string         `json:"kubeconfig"`
-	Server     string         `json:"server"`
-	AuditLog   string         `json:"auditLog"`
-	Pids       map[string]int `json:"pids"`
+	Kubeconfig string `json:"kubeconfig"`
+	Server     string `json:"server"`
+	AuditLog   string `json:"auditLog"`
+	// Webhooks is where the core manager of Cluster API answers webhooks, with the API server's certificate.
+	Webhooks string         `json:"webhooks,omitempty"`
+	Pids     map[string]int `json:"pids"`
 }
 
 // reply answers one command.
@@ -68,6 +71,7 @@ func newRunCommand() *cobra.Command {
 	flags.StringVar(&options.stages, "stages", "", "kwok's stages, a file or a folder (default: the folder stages beside this program)")
 	flags.IntVar(&options.controllerManagerQPS, "kcm-qps", 200, "client limit of kube-controller-manager, requests a second; 0 leaves its own, 20")
 	flags.StringArrayVar(&options.apiServerFlags, "apiserver-flag", nil, "another flag for kube-apiserver, for example --runtime-config=policy/v1=false; may be repeated")
+	flags.BoolVar(&options.clusterAPI, "cluster-api", false, "have the core manager of Cluster API, too; only where loopback is the only network interface")
 	_ = command.MarkFlagRequired("dir")
 	return command
 }
@@ -113,6 +117,7 @@ func run(ctx context.Context, options clusterOptions) error {
 		Kubeconfig: cluster.credentials.kubeconfig,
 		Server:     cluster.server,
 		AuditLog:   cluster.auditLog,
+		Webhooks:   cluster.webhooks,
 		Pids:       cluster.pids(),
 	}); err != nil {
 		return fmt.Errorf("announce the cluster: %w", err)
@@ -175,6 +180,9 @@ func obey(ctx context.Context, cluster *cluster, line string) error {
 	}
 	if err := child.start(cluster.spawner, cluster.died); err != nil {
 		return err
+	}
+	if name == nameClusterAPI {
+		return cluster.waitForURL(ctx, cluster.clusterAPIHealth)
 	}
 	return cluster.waitForServer(ctx)
 }

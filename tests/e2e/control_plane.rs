@@ -18,8 +18,9 @@ const END_DEADLINE: Duration = Duration::from_secs(15);
 
 #[test]
 fn every_file_of_tests_is_listed() {
-    let mut folders: Vec<_> =
-        ["e2e", "faults", "krew"].map(|folder| (Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), "main")).into();
+    let mut folders: Vec<_> = ["e2e", "faults", "krew", "pools"]
+        .map(|folder| (Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), "main"))
+        .into();
     while let Some((folder, root)) = folders.pop() {
         let text = fs::read_to_string(folder.join(root).with_extension("rs")).unwrap();
         let names = text.lines().filter_map(|line| {

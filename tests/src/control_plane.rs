@@ -34,6 +34,7 @@ struct Inner {
     kubeconfig: Kubeconfig,
     server: String,
     audit_log: Option<PathBuf>,
+    webhooks: Option<String>,
     /// Where control-plane, kwok and kubectl are.
     programs: PathBuf,
     /// Files of this test run; inside the control plane's own folder, which it removes when it ends.
@@ -59,6 +60,8 @@ struct Announcement {
     server: String,
     kubeconfig: PathBuf,
     audit_log: PathBuf,
+    #[serde(default)]
+    webhooks: Option<String>,
     pids: BTreeMap<String, u32>,
 }
 
@@ -120,6 +123,7 @@ impl ControlPlane {
             &announcement.kubeconfig,
             announcement.server,
             Some(announcement.audit_log),
+            announcement.webhooks,
             programs,
             folder,
             Some(Mutex::new(Process { child, input, output, pids: announcement.pids })),
@@ -130,13 +134,14 @@ impl ControlPlane {
     pub fn existing(kubeconfig: &Path) -> Self {
         let folder =
             tempfile::Builder::new().prefix("handover-e2e-").tempdir().expect("a temporary folder can be made").keep();
-        Self::new(kubeconfig, String::from("the existing cluster"), None, programs(), folder, None)
+        Self::new(kubeconfig, String::from("the existing cluster"), None, None, programs(), folder, None)
     }
 
     fn new(
         kubeconfig: &Path,
         server: String,
         audit_log: Option<PathBuf>,
+        webhooks: Option<String>,
         programs: PathBuf,
         folder: PathBuf,
         process: Option<Mutex<Process>>,
@@ -151,6 +156,7 @@ impl ControlPlane {
                 kubeconfig,
                 server,
                 audit_log,
+                webhooks,
                 programs,
                 folder,
                 operators: AtomicUsize::new(0),
@@ -169,6 +175,23 @@ impl ControlPlane {
     /// Returns the audit log's path; an existing cluster has none.
     pub fn audit_log(&self) -> Option<&Path> {
         self.inner.audit_log.as_deref()
+    }
+
+    /// Returns where the core manager of Cluster API answers webhooks; `None` without `--cluster-api`.
+    pub(crate) fn webhooks(&self) -> Option<&str> {
+        self.inner.webhooks.as_deref()
+    }
+
+    /// Returns the certificate of the authority that signed the API server's, in PEM as base64.
+    pub(crate) fn authority(&self) -> String {
+        let mut clusters = self.inner.kubeconfig.clusters.iter().filter_map(|cluster| cluster.cluster.as_ref());
+        let data = clusters.find_map(|cluster| cluster.certificate_authority_data.clone());
+        data.expect("the kubeconfig of our own control plane holds the certificate")
+    }
+
+    /// Returns the kubeconfig of an administrator.
+    pub(crate) fn administrator(&self) -> String {
+        fs::read_to_string(self.user("admin", "default").kubeconfig).expect("the harness wrote this kubeconfig")
     }
 
     /// Returns the folder of files that live as long as the control plane.
@@ -369,7 +392,7 @@ impl Process {
 }
 
 /// Returns the folder with the built programs; builds them, once, where none is given.
-fn programs() -> PathBuf {
+pub(crate) fn programs() -> PathBuf {
     static PROGRAMS: OnceLock<PathBuf> = OnceLock::new();
     let given = || env::var_os("HANDOVER_CONTROL_PLANE").map(PathBuf::from);
     PROGRAMS.get_or_init(|| given().unwrap_or_else(build)).clone()

@@ -10,6 +10,7 @@
 //! | [`endpoints`] | the record of every change of a Service's ready endpoints |
 //! | [`audit`] | every request that a user sent, as the server saw it |
 //! | [`kubevirt`] | a stand-in for KubeVirt |
+//! | [`cluster_api`] | the genuine core manager of Cluster API, and a provider whose machines are nodes of kwok |
 //! | [`fault_proxy`] | what stands between a plugin and the API server and does both of them harm |
 //! | [`plugin`] | the plugins, run through the real kubectl |
 //!
@@ -28,10 +29,12 @@
 
 pub mod audit;
 mod changes;
+pub mod cluster_api;
 pub mod control_plane;
 pub mod endpoints;
 pub mod fault_proxy;
 pub mod kubevirt;
+mod manifest;
 pub mod namespace;
 pub mod node;
 pub mod plugin;
@@ -40,6 +43,7 @@ pub mod wait;
 pub mod workload;
 
 pub use audit::{AuditEvent, AuditLog};
+pub use cluster_api::ClusterApi;
 pub use control_plane::{ControlPlane, User};
 pub use endpoints::{EndpointRecorder, Sample};
 pub use fault_proxy::{Fault, FaultProxy, Schedule};

@@ -66,6 +66,12 @@ impl Resources {
         }
     }
 
+    /// What both have: the lesser amount of each resource that both name.
+    pub fn least(&self, other: &Self) -> Self {
+        let both = |(name, amount): (&String, &f64)| Some((name.clone(), amount.min(*other.0.get(name)?)));
+        Self(self.0.iter().filter_map(both).collect())
+    }
+
     /// What is left of it beside what is taken; less than nothing counts as nothing.
     pub fn beside(&self, taken: &Self) -> Self {
         let left = |(name, amount): (&String, &f64)| {
@@ -116,11 +122,19 @@ mod tests {
         assert!((all.amount("memory") - 3072.0).abs() < 1e-9, "the sidecar beside the containers");
     }
 
+    fn of(spec: serde_json::Value) -> Resources {
+        Resources::from(&serde_json::from_value::<BTreeMap<String, Quantity>>(spec).unwrap())
+    }
+
+    #[test]
+    fn the_least_is_what_both_have() {
+        let small = of(serde_json::json!({"cpu": "4", "memory": "16Gi", "x": "1"}));
+        let large = of(serde_json::json!({"cpu": "8", "memory": "8Gi"}));
+        assert_eq!(small.least(&large), of(serde_json::json!({"cpu": "4", "memory": "8Gi"})));
+    }
+
     #[test]
     fn what_is_short_is_named() {
-        let of = |spec: serde_json::Value| {
-            Resources::from(&serde_json::from_value::<BTreeMap<String, Quantity>>(spec).unwrap())
-        };
         let offered = of(serde_json::json!({"cpu": "4", "memory": "8Gi", "pods": "110"}));
         let left = offered.beside(&of(serde_json::json!({"cpu": "3500m", "memory": "9Gi"})));
         let wanted = of(

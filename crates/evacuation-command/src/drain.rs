@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use api_access::interrupts::{Interrupted, Interrupts};
 use cluster_model::identity::NodeName;
 use cluster_model::kubevirt;
 use evacuation::engine::{Engine, Outcome};
 use evacuation::event::Event;
 use evacuation::plan::{self, Action, DrainPlan, Drift};
 use evacuation::surge::detach::Circumstances;
-use evacuation_runner::interrupts::{Interrupted, Interrupts};
 use evacuation_runner::live_view::LiveView;
 use evacuation_runner::run::{self, News, RunEnd};
 use kubectl_common::exit::ExitStatus;

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use api_access::CallError;
+use api_access::rights::MissingRight;
 use cluster_model::identity::NodeName;
 use cluster_model::marks::UnknownMark;
 use cluster_model::selector::SelectorError;
 use evacuation::plan::{DrainPlan, RefusalKind, RefusedPod};
-use evacuation_runner::access::CallError;
 use evacuation_runner::lease::LeaseError;
 use evacuation_runner::observe::ListError;
-use evacuation_runner::preflight::MissingRight;
 use kubectl_common::api_error::{ApiError, ApiProblem};
 use kubectl_common::exit::ExitStatus;
 use kubectl_common::failure::{Failure, Remedies, Remedy};
@@ -32,8 +32,6 @@ pub(crate) enum CommandError {
     EmptySelector,
     #[error("{}; no node was touched", not_a_node(.argument))]
     NotANode { argument: String, meant: Option<String> },
-    #[error("unknown shell {0:?}")]
-    UnknownShell(String),
     #[error("--grace-period {0} is too long")]
     GracePeriod(i64),
     #[error("--dry-run=server and --{0} do not go together")]
@@ -60,8 +58,6 @@ pub(crate) enum CommandError {
     NotSynced,
     #[error("the signals of this process cannot be received")]
     Signals(#[source] std::io::Error),
-    #[error("cannot write the output")]
-    Output(#[source] std::io::Error),
     #[error("cannot list {resource}: the server does not serve {api_version}; nothing was changed")]
     NotServed { resource: String, api_version: String },
     #[error("this cluster has no KubeVirt: its API group kubevirt.io is not served; nothing was changed")]
@@ -92,9 +88,6 @@ impl Remedies for CommandError {
                 vec![Remedy::Explain("a variable of a script may be empty".to_owned())]
             }
             Self::NotANode { meant: None, .. } => vec![Remedy::Command("kubectl get nodes".to_owned())],
-            Self::UnknownShell(_) => {
-                vec![Remedy::Explain("the shells are bash, elvish, fish, powershell and zsh".to_owned())]
-            }
             Self::GracePeriod(_) => vec![Remedy::Explain("give the seconds that a pod may take to end".to_owned())],
             Self::NoRehearsal(_) => vec![Remedy::Flag("--dry-run=client".to_owned())],
             Self::UnknownNode { similar, .. } => {
@@ -152,7 +145,7 @@ impl Remedies for CommandError {
             Self::FieldManager | Self::Selector(..) => vec![],
             Self::LeaseLostEarly { plugin, .. } => vec![marks_remedy(plugin)],
             Self::Lease { source, plugin } => lease_remedies(source, plugin),
-            Self::InterruptedEarly | Self::Signals(_) | Self::Output(_) => vec![],
+            Self::InterruptedEarly | Self::Signals(_) => vec![],
         }
     }
 }
@@ -217,7 +210,6 @@ impl CommandError {
             | Self::NodesAndSelector { .. }
             | Self::EmptySelector
             | Self::NotANode { .. }
-            | Self::UnknownShell(_)
             | Self::GracePeriod(_)
             | Self::NoRehearsal(_)
             | Self::FieldManager
@@ -246,7 +238,7 @@ impl CommandError {
             },
             Self::LeaseLostEarly { .. } => ExitStatus::HeldByAnother,
             Self::InterruptedEarly => ExitStatus::Interrupted,
-            Self::Signals(_) | Self::Output(_) => ExitStatus::Unexpected,
+            Self::Signals(_) => ExitStatus::Unexpected,
         }
     }
 }

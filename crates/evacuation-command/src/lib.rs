@@ -30,13 +30,12 @@ use kubectl_common::failure::Failure;
 
 use crate::flags::CommandLine;
 use crate::job::{Goal, Job};
-use crate::word::Word;
 
 /// Runs the plugin whose command line is `A` on the command line of this process.
 pub async fn run<A: CommandLine>(launch: Launch) -> Result<ExitStatus, Failure> {
     let args: A = launch.parse()?;
     let (terminal, output) = launch.open(args.run().kube.verbosity, args.run().output.color);
-    if let Some(word) = Word::of(&args) {
+    if let Some(word) = word::of(&args) {
         output.result_line(word.answer::<A>(&launch)?.trim_end());
         return Ok(ExitStatus::Done);
     }

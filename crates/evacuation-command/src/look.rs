@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use api_access::rights::{self as review, MissingRight};
 use cluster_model::identity::NodeName;
 use cluster_model::legible::Legible;
 use cluster_model::marks::{NodeRun, RunPhase};
@@ -11,7 +12,7 @@ use evacuation::plan::{self, DrainPlan};
 use evacuation::request::Strategy;
 use evacuation::surge::detach::Circumstances;
 use evacuation_runner::observe::{self, Observation, Scope};
-use evacuation_runner::preflight::{self, MissingRight, Right};
+use evacuation_runner::{preflight, rights as needed};
 use kubectl_common::failure::Failure;
 use kubectl_common::flags::DryRun;
 use kubectl_common::identity::PluginIdentity;
@@ -62,7 +63,7 @@ pub(crate) async fn look(
         .map_err(|error| list_failed(session, &error))?;
     let installation = guests::look(job, session, &targets, &mut observation).await?;
     let observation = observation;
-    let may_not_patch = preflight::lacking(&session.access, Right::PATCH_PODS, &observation.handover_namespaces)
+    let may_not_patch = review::lacking(&session.access, &needed::PATCH_PODS, &observation.handover_namespaces)
         .await
         .map_err(|error| call_failed(session, &error, "ask what you may do"))?;
     let mut circumstances =

@@ -3,11 +3,12 @@
 
 use std::collections::BTreeSet;
 
+use api_access::rights::{self as review, MissingRight, Need, Right};
 use cluster_model::kubevirt::Means;
 use evacuation::plan::{Action, DrainPlan};
 use evacuation::request::{DrainRequest, Removal};
 use evacuation_runner::observe::Observation;
-use evacuation_runner::preflight::{self, MissingRight, Need, Right};
+use evacuation_runner::rights;
 use kubectl_common::failure::Failure;
 
 use crate::failure::call_failed;
@@ -17,7 +18,7 @@ use crate::session::Session;
 pub(crate) fn of_drain(request: &DrainRequest, plan: &DrainPlan, observation: &Observation) -> Vec<Need> {
     let leaving = plan.pods().filter(|(_, pod)| matches!(pod.action, Action::Handover | Action::Evict));
     let leaving = leaving.map(|(_, pod)| pod.pod.namespace.clone()).collect();
-    let mut needs = vec![Need::everywhere(Right::PATCH_NODES), Need::within(removal_of(request), leaving)];
+    let mut needs = vec![Need::everywhere(rights::PATCH_NODES), Need::within(removal_of(request), leaving)];
     needs.extend(of_guests(request, plan, observation));
     needs.extend(of_the_view(observation));
     needs
@@ -25,8 +26,8 @@ pub(crate) fn of_drain(request: &DrainRequest, plan: &DrainPlan, observation: &O
 
 fn removal_of(request: &DrainRequest) -> Right {
     match request.removal {
-        Removal::Evict => Right::EVICT_PODS,
-        Removal::Delete => Right::DELETE_PODS,
+        Removal::Evict => rights::EVICT_PODS,
+        Removal::Delete => rights::DELETE_PODS,
     }
 }
 
@@ -43,16 +44,16 @@ fn of_guests(request: &DrainRequest, plan: &DrainPlan, observation: &Observation
     let marks = if can_cancel { marks } else { BTreeSet::new() };
     let stale = if request.guests.delete_stale_launchers { migrates.clone() } else { BTreeSet::new() };
     vec![
-        Need::within(Right::EVICT_PODS, evicts),
+        Need::within(rights::EVICT_PODS, evicts),
         Need::within(removal_of(request), shuts_down),
-        Need::within(Right::CREATE_MIGRATIONS, by(|means| means == Means::CreateMigration)),
-        Need::within(Right::DELETE_MIGRATIONS, migrates),
-        Need::within(Right::EVACUATE, marks.clone()),
-        Need::within(Right::CANCEL_EVACUATION, marks),
-        Need::within(Right::RESTART_MACHINES, by(|means| means == Means::RestartMachine)),
-        Need::within(Right::STOP_MACHINES, by(|means| means == Means::StopMachine)),
-        Need::within(Right::DELETE_INSTANCES, by(|means| means == Means::DeleteInstance)),
-        Need::within(Right::DELETE_PODS, stale),
+        Need::within(rights::CREATE_MIGRATIONS, by(|means| means == Means::CreateMigration)),
+        Need::within(rights::DELETE_MIGRATIONS, migrates),
+        Need::within(rights::EVACUATE, marks.clone()),
+        Need::within(rights::CANCEL_EVACUATION, marks),
+        Need::within(rights::RESTART_MACHINES, by(|means| means == Means::RestartMachine)),
+        Need::within(rights::STOP_MACHINES, by(|means| means == Means::StopMachine)),
+        Need::within(rights::DELETE_INSTANCES, by(|means| means == Means::DeleteInstance)),
+        Need::within(rights::DELETE_PODS, stale),
     ]
 }
 
@@ -65,12 +66,12 @@ pub(crate) fn of_undo(
     observation: &Observation,
 ) -> Vec<Need> {
     let mut needs = vec![
-        Need::everywhere(Right::PATCH_NODES),
-        Need::within(Right::PATCH_PODS, detached),
-        Need::within(Right::EVACUATE, evacuating.clone()),
-        Need::within(Right::CANCEL_EVACUATION, evacuating.clone()),
-        Need::within(Right::DELETE_MIGRATIONS, evacuating),
-        Need::within(Right::PATCH_MACHINES, stopped),
+        Need::everywhere(rights::PATCH_NODES),
+        Need::within(rights::PATCH_PODS, detached),
+        Need::within(rights::EVACUATE, evacuating.clone()),
+        Need::within(rights::CANCEL_EVACUATION, evacuating.clone()),
+        Need::within(rights::DELETE_MIGRATIONS, evacuating),
+        Need::within(rights::PATCH_MACHINES, stopped),
     ];
     needs.extend(of_the_view(observation));
     needs
@@ -83,25 +84,23 @@ fn of_the_view(observation: &Observation) -> Vec<Need> {
     let budgets = budgets.filter(|namespace| observation.eviction_namespaces.contains(namespace));
     let guests = observation.guest_namespaces.as_ref().map(|namespaces| {
         [
-            Need::everywhere(Right::WATCH_INSTANCES),
-            Need::everywhere(Right::WATCH_MIGRATIONS),
-            Need::within(Right::WATCH_MACHINES, namespaces.clone()),
+            Need::everywhere(rights::WATCH_INSTANCES),
+            Need::everywhere(rights::WATCH_MIGRATIONS),
+            Need::within(rights::WATCH_MACHINES, namespaces.clone()),
         ]
     });
     let others = vec![
-        Need::everywhere(Right::WATCH_NODES),
-        Need::everywhere(Right::WATCH_PODS),
-        Need::within(Right::GET_PODS, handovers.clone()),
-        Need::within(Right::WATCH_REPLICA_SETS, handovers.clone()),
-        Need::within(Right::WATCH_ENDPOINT_SLICES, handovers.clone()),
-        Need::within(Right::WATCH_BUDGETS, handovers.iter().cloned().chain(budgets).collect()),
+        Need::everywhere(rights::WATCH_NODES),
+        Need::everywhere(rights::WATCH_PODS),
+        Need::within(rights::GET_PODS, handovers.clone()),
+        Need::within(rights::WATCH_REPLICA_SETS, handovers.clone()),
+        Need::within(rights::WATCH_ENDPOINT_SLICES, handovers.clone()),
+        Need::within(rights::WATCH_BUDGETS, handovers.iter().cloned().chain(budgets).collect()),
     ];
     others.into_iter().chain(guests.into_iter().flatten()).collect()
 }
 
 /// Asks the server which of these the user lacks.
 pub(crate) async fn missing(session: &Session, needs: &[Need]) -> Result<Vec<MissingRight>, Failure> {
-    preflight::missing(&session.access, needs)
-        .await
-        .map_err(|error| call_failed(session, &error, "ask what you may do"))
+    review::missing(&session.access, needs).await.map_err(|error| call_failed(session, &error, "ask what you may do"))
 }

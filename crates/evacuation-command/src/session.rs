@@ -3,13 +3,13 @@
 use std::pin::pin;
 use std::time::Duration;
 
+use api_access::interrupts::{Interrupted, Interrupts};
+use api_access::rights::MissingRight;
+use api_access::{ApiAccess, DEFAULT_TIMEOUT, Patience};
 use cluster_model::identity::NodeName;
 use evacuation::engine::RunIdentity;
-use evacuation_runner::access::{ApiAccess, DEFAULT_TIMEOUT, Patience};
-use evacuation_runner::interrupts::{Interrupted, Interrupts};
 use evacuation_runner::lease::{self, Holder, LeaseError, LeaseGuard, LeaseNews, TakeOver};
 use evacuation_runner::live_view::{LiveView, Seen};
-use evacuation_runner::preflight::MissingRight;
 use jiff::Timestamp;
 use kubectl_common::connect::{Connection, connect};
 use kubectl_common::failure::Failure;

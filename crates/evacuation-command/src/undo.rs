@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use api_access::interrupts::{Interrupted, Interrupts};
 use cluster_model::identity::{NodeName, ObjectKey, PodId};
 use cluster_model::marks::NodeRun;
 use cluster_model::node::Node;
 use evacuation::engine::{Engine, GuestEnd, Outcome, StepEnd};
 use evacuation::guests::Moves;
 use evacuation::request::{DrainRequest, Strategy};
-use evacuation_runner::interrupts::{Interrupted, Interrupts};
 use evacuation_runner::live_view::LiveView;
 use evacuation_runner::observe::{self, ListError, Observation, Scope};
 use evacuation_runner::run::{self, News, RunEnd};

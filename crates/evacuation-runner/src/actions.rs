@@ -14,9 +14,9 @@ use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::access::{ApiAccess, CallError};
 use crate::guest_actions;
 use crate::lease::LeaseGuard;
+use api_access::{ApiAccess, CallError};
 
 /// The highest deletion cost: of two equally good pods, the ReplicaSet deletes the other one.
 const NEVER_FIRST: &str = "2147483647";

@@ -15,9 +15,9 @@ use kube::Api;
 use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions};
 use serde_json::{Value, json};
 
-use crate::access::{ApiAccess, CallError};
 use crate::actions::{evict_request, patch_node, patch_reply, removal_reply, without_status};
 use crate::kubevirt_api::Kind;
+use api_access::{ApiAccess, CallError};
 
 /// Where KubeVirt serves what is no object.
 const SUBRESOURCES: &str = "/apis/subresources.kubevirt.io/v1";

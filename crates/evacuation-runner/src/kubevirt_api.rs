@@ -3,7 +3,7 @@
 use kube::Api;
 use kube::api::{ApiResource, DynamicObject};
 
-use crate::access::ApiAccess;
+use api_access::ApiAccess;
 
 /// One of KubeVirt's kinds that a run reads or writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

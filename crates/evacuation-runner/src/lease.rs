@@ -27,9 +27,10 @@ pub use annotation::LOCK_ANNOTATION;
 pub use holder::Holder;
 pub use object::lease_name;
 
-use crate::access::{ApiAccess, CallError};
-use crate::preflight::{self, MissingRight, Need, Right};
+use crate::rights;
 use annotation::HeldAnnotation;
+use api_access::rights::{self as review, MissingRight, Need};
+use api_access::{ApiAccess, CallError};
 use object::HeldLease;
 
 /// Where the leases are: kubelets keep their own there, so the namespace exists in every cluster.
@@ -236,7 +237,7 @@ impl LeaseGuard {
     ) -> Result<Self, LeaseError> {
         let missing = missing_rights(access).await.map_err(LeaseError::Rights)?;
         let uses_leases = missing.is_empty();
-        let sees_leases = missing.iter().all(|missing| missing.right != Right::GET_LEASES);
+        let sees_leases = missing.iter().all(|missing| missing.right != rights::GET_LEASES);
         if !uses_leases {
             news(LeaseNews::NoRight { missing });
         }
@@ -357,9 +358,9 @@ impl LeaseGuard {
 /// Asks for everything that a lease needs before one is made: a lease that cannot be renewed or deleted is no lock.
 async fn missing_rights(access: &ApiAccess) -> Result<Vec<MissingRight>, CallError> {
     let place = BTreeSet::from([NAMESPACE.to_owned()]);
-    let rights = [Right::CREATE_LEASES, Right::GET_LEASES, Right::UPDATE_LEASES, Right::DELETE_LEASES];
-    let needs = rights.map(|right| Need::within(right, place.clone()));
-    preflight::missing(access, &needs).await
+    let lease_rights = [rights::CREATE_LEASES, rights::GET_LEASES, rights::UPDATE_LEASES, rights::DELETE_LEASES];
+    let needs = lease_rights.map(|right| Need::within(right, place.clone()));
+    review::missing(access, &needs).await
 }
 
 #[expect(

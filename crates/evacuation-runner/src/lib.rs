@@ -7,14 +7,14 @@
 //! * [`actions::ClusterActions`] performs one engine command as one API call.
 //! * [`run::run`] is the only loop: view, answers, timers, interrupts and the lease feed the engine.
 
-pub mod access;
 pub mod actions;
 mod guest_actions;
-pub mod interrupts;
+
 mod kubevirt_api;
 pub mod lease;
 pub mod live_view;
 pub mod observe;
 pub mod preflight;
+pub mod rights;
 pub mod run;
 pub mod virtual_machines;

@@ -27,10 +27,10 @@ use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
 
-use crate::access::ApiAccess;
 use crate::kubevirt_api::Kind;
 use crate::observe::Observation;
 use crate::virtual_machines::{self, GUESTS_PODS};
+use api_access::ApiAccess;
 
 /// How many objects a page of a watch's first list holds: pages are decoded whole, and memory is dear.
 const PAGE: u32 = 100;

@@ -25,7 +25,7 @@ use kube::api::ListParams;
 use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
 
-use crate::access::{ApiAccess, CallError};
+use api_access::{ApiAccess, CallError};
 
 /// How many lists are asked for at a time.
 const LISTS_IN_FLIGHT: usize = 8;

@@ -11,11 +11,11 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use crate::access::ApiAccess;
 use crate::actions::ClusterActions;
-use crate::interrupts::Interrupts;
 use crate::lease::LeaseGuard;
 use crate::live_view::{LiveView, Seen};
+use api_access::ApiAccess;
+use api_access::interrupts::Interrupts;
 
 /// The engine is woken at least so often: some of what it waits for is only the passing of time.
 const TICK: Duration = Duration::from_secs(1);

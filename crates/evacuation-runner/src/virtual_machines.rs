@@ -18,11 +18,11 @@ use kube::Api;
 use kube::api::{DynamicObject, ListParams};
 use serde_json::Value;
 
-use crate::access::{ApiAccess, CallError};
 use crate::actions::evict_request;
 use crate::guest_actions::launcher_answer;
 use crate::kubevirt_api::Kind;
 use crate::observe::{ListError, each_page};
+use api_access::{ApiAccess, CallError};
 
 /// The group and version that virt-api serves by itself, behind the API server.
 const SUBRESOURCES: &str = "subresources.kubevirt.io/v1";

@@ -23,4 +23,4 @@ mod log;
 pub mod prompt;
 pub mod report;
 pub mod terminal;
-pub mod unbuilt;
+pub mod word;

@@ -3,16 +3,15 @@
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Namespace;
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
-use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
-use kube::core::{ApiResource, GroupVersionKind};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::runtime::watcher;
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
 use super::definitions::custom_resource_definitions;
 use super::{NAMESPACE, Setup};
+use crate::manifest::{self, api_of};
 use crate::namespace::from_json;
 use crate::wait::{self, DEADLINE, eventually};
 
@@ -41,24 +40,11 @@ pub(crate) async fn refuse_genuine(client: &Client) {
 /// Applies the CustomResourceDefinitions and waits until their kinds are served.
 pub(crate) async fn custom_resources(client: &Client) {
     let definitions = custom_resource_definitions();
-    for definition in &definitions {
-        apply(client, definition, None).await;
-    }
-    let names: Vec<&str> =
-        definitions.iter().filter_map(|definition| definition["metadata"]["name"].as_str()).collect();
-    let api = Api::<CustomResourceDefinition>::all(client.clone());
-    let config = watcher::Config::default().labels("kubevirt.io");
-    wait::until(api, config, "KubeVirt's custom resources are served", DEADLINE, |found| {
-        names.iter().all(|name| found.iter().any(|definition| is_established(definition, name)))
-    })
-    .await;
+    manifest::define(client, FIELD_MANAGER, &definitions).await;
 }
 
-fn is_established(definition: &CustomResourceDefinition, name: &str) -> bool {
-    definition.metadata.name.as_deref() == Some(name)
-        && definition.status.as_ref().and_then(|status| status.conditions.as_ref()).is_some_and(|conditions| {
-            conditions.iter().any(|condition| condition.type_ == "Established" && condition.status == "True")
-        })
+async fn apply(client: &Client, object: &Value, subresource: Option<&str>) {
+    manifest::apply(client, FIELD_MANAGER, object, subresource).await;
 }
 
 /// Applies the namespace and the KubeVirt object with the status that virt-operator would have written.
@@ -91,29 +77,6 @@ pub(crate) async fn write_status(client: &Client, version: &str) {
         },
     });
     apply(client, &object, Some("status")).await;
-}
-
-/// Server-side applies an object, or a subresource of it.
-pub(crate) async fn apply(client: &Client, object: &Value, subresource: Option<&str>) {
-    let (api, name) = api_of(client, object);
-    let parameters = PatchParams::apply(FIELD_MANAGER).force();
-    let applied = match subresource {
-        None => api.patch(&name, &parameters, &Patch::Apply(object)).await,
-        Some(subresource) => api.patch_subresource(subresource, &name, &parameters, &Patch::Apply(object)).await,
-    };
-    applied.unwrap_or_else(|error| panic!("apply {} {name}: {error}", object["kind"]));
-}
-
-fn api_of(client: &Client, object: &Value) -> (Api<DynamicObject>, String) {
-    let dynamic: DynamicObject = from_json(object.clone());
-    let types = dynamic.types.unwrap_or_default();
-    let gvk = GroupVersionKind::try_from(&types).unwrap_or_else(|error| panic!("{}: {error}", types.kind));
-    let resource = ApiResource::from_gvk(&gvk);
-    let api = match &dynamic.metadata.namespace {
-        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
-        None => Api::all_with(client.clone(), &resource),
-    };
-    (api, dynamic.metadata.name.unwrap_or_default())
 }
 
 /// Registers virt-api, which listens on `port` with `certificate` (PEM), with the API server; returns once the API

@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::observation::{Observed, observe};
 use super::{Claim, Holder, LeaseError, LeaseNews, RENEWAL_TIMEOUT, Renewal, TakeOver, Taken, wall_clock};
-use crate::access::{ApiAccess, CallError};
+use api_access::{ApiAccess, CallError};
 
 /// The annotation on a node that is the lock.
 pub const LOCK_ANNOTATION: &str = "handover/lock";

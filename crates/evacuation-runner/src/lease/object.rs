@@ -12,7 +12,7 @@ use super::observation::{Observed, observe};
 use super::{
     Claim, DURATION, Holder, LeaseError, LeaseNews, NAMESPACE, RENEWAL_TIMEOUT, Renewal, TakeOver, Taken, wall_clock,
 };
-use crate::access::{ApiAccess, CallError};
+use api_access::{ApiAccess, CallError};
 
 /// The annotation that holds a [`Holder`].
 pub(super) const HOLDER: &str = "handover/holder";

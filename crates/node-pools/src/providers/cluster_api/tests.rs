@@ -1,0 +1,1 @@
+//! Cluster API documents as the genuine controllers write them.

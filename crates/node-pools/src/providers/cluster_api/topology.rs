@@ -1,0 +1,245 @@
+//! A pool that a Cluster's topology makes: an entry of the Cluster, copied as an entry.
+
+use serde_json::{Map, Value, json};
+
+use super::object::Set;
+use super::settings::{self, NAME, SIZE};
+use super::{ClusterApi, text};
+use crate::address::Address;
+use crate::copy_plan::{self, CopyPlan, CopyRequest, DocumentCopy, Part};
+use crate::difference::escaped;
+use crate::document::Editor;
+use crate::finding::{Finding, Refusal};
+use crate::inventory::Inventory;
+use crate::labels::keepers;
+use crate::mark::{COPIES, CopyMark, FROZEN};
+use crate::pool::Pool;
+use crate::provider::PoolProvider;
+use crate::step::Step;
+
+/// What makes the entry another pool.
+const FIXED: [&str; 2] = ["/name", "/class"];
+
+/// An entry of a Cluster's topology.
+pub(super) struct Entry<'a> {
+    pub(super) cluster: &'a Address,
+    object: &'a Value,
+    list: &'static str,
+    index: usize,
+    name: &'a str,
+    value: &'a Value,
+}
+
+impl<'a> Entry<'a> {
+    /// Finds the entry that a pool is made from.
+    pub(super) fn of(inventory: &'a Inventory, set: &Set<'a>) -> Result<Self, Refusal> {
+        let gone = || Refusal::Nothing(format!("{} has no entry in the topology of its Cluster", set.address));
+        let (cluster, object) = set.cluster(inventory).ok_or_else(gone)?;
+        let name = set.topology_name().ok_or_else(gone)?;
+        let list = list_of(set);
+        let entries = object.pointer(list).and_then(Value::as_array).ok_or_else(gone)?;
+        let found = entries.iter().enumerate().find(|(_, entry)| text(entry, "/name") == Some(name));
+        let (index, value) = found.ok_or_else(gone)?;
+        Ok(Self { cluster, object, list, index, name, value })
+    }
+
+    fn path(&self, below: &str) -> String {
+        format!("{}/{}{below}", self.list, self.index)
+    }
+
+    /// Lists move when somebody else edits them: every edit tests first that it hits the right entry.
+    fn test(&self) -> Value {
+        json!({ "op": "test", "path": self.path("/name"), "value": self.name })
+    }
+
+    fn edit(&self, operations: Vec<Value>, what: impl Into<String>) -> Step {
+        let patch = std::iter::once(self.test()).chain(operations).collect();
+        Step::Edit { target: self.cluster.clone(), patch, what: what.into() }
+    }
+
+    /// Plans to remove it, which makes the controllers remove the pool and its templates.
+    pub(super) fn removal(&self) -> Step {
+        self.edit(vec![json!({ "op": "remove", "path": self.path("") })], format!("without pool {}", self.name))
+    }
+
+    /// Plans to forget whose copy it is.
+    pub(super) fn without_mark(&self) -> Option<Step> {
+        let mut marks = marks(self.object);
+        marks.remove(self.name)?;
+        Some(write_marks(self.cluster, &marks, super::plain::GIVE_BACK))
+    }
+
+    /// Plans to forget the copies of a source that have no entry.
+    pub(super) fn forget_copies_of(&self, source: &str) -> Option<Step> {
+        let before = marks(self.object);
+        let has_entry = |name: &str| {
+            let entries = self.object.pointer(self.list).and_then(Value::as_array).into_iter().flatten();
+            entries.into_iter().any(|entry| text(entry, "/name") == Some(name))
+        };
+        let mut after = before.clone();
+        after.retain(|name, mark| mark.pointer("/of/uid").and_then(Value::as_str) != Some(source) || has_entry(name));
+        (after != before).then(|| write_marks(self.cluster, &after, "forget a copy that is gone"))
+    }
+
+    /// Plans to give it the autoscaling settings that its source had.
+    pub(super) fn with_autoscaling(&self) -> Option<Step> {
+        let mark = mark_in(self.object, self.name)?;
+        (!mark.autoscaling.is_empty()).then(|| self.edit(self.put_annotations(&mark.autoscaling), "its autoscaling"))
+    }
+
+    fn put_annotations(&self, annotations: &Map<String, Value>) -> Vec<Value> {
+        let mut operations = Vec::new();
+        for map in ["/metadata", "/metadata/annotations"] {
+            if self.value.pointer(map).is_none() {
+                operations.push(json!({ "op": "add", "path": self.path(map), "value": {} }));
+            }
+        }
+        operations.extend(annotations.iter().map(|(key, value)| {
+            json!({ "op": "add", "path": self.path(&format!("/metadata/annotations/{}", escaped(key))), "value": value })
+        }));
+        operations
+    }
+
+    fn annotations(&self) -> Map<String, Value> {
+        self.value.pointer("/metadata/annotations").and_then(Value::as_object).cloned().unwrap_or_default()
+    }
+}
+
+fn list_of(set: &Set<'_>) -> &'static str {
+    if set.is_pool() { "/spec/topology/workers/machinePools" } else { "/spec/topology/workers/machineDeployments" }
+}
+
+/// Reads the marks of all copies in a Cluster's topology.
+fn marks(cluster: &Value) -> Map<String, Value> {
+    let text = cluster.pointer("/metadata/annotations").and_then(|all| all.get(COPIES)).and_then(Value::as_str);
+    text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+}
+
+fn mark_in(cluster: &Value, name: &str) -> Option<CopyMark> {
+    CopyMark::read(&marks(cluster).get(name)?.to_string())
+}
+
+fn write_marks(cluster: &Address, marks: &Map<String, Value>, what: &str) -> Step {
+    let text = if marks.is_empty() { Value::Null } else { json!(Value::Object(marks.clone()).to_string()) };
+    let patch = json!({ "metadata": { "annotations": { COPIES: text } } });
+    Step::Merge { target: cluster.clone(), patch, what: what.to_owned() }
+}
+
+/// Returns the mark of a pool.
+pub(super) fn mark_of(inventory: &Inventory, set: &Set<'_>, name: &str) -> Option<CopyMark> {
+    mark_in(set.cluster(inventory)?.1, name)
+}
+
+pub(super) fn copy(
+    inventory: &Inventory,
+    pool: &Pool,
+    set: &Set<'_>,
+    request: &CopyRequest,
+) -> Result<CopyPlan, Refusal> {
+    copy_plan::check_source(pool, request)?;
+    let entry = Entry::of(inventory, set)?;
+    let name = copy_plan::name_for(pool, &ClusterApi.pools(inventory), request)?;
+    let mut mark = CopyMark::new(pool.source(), &request.maker);
+    let mut editor = Editor::new(format!("{} {}", entry.cluster, entry.path("")), entry.value);
+    editor.set("/name", json!(name), NAME);
+    mark.autoscaling = settings::strip_metadata(&mut editor, "/metadata");
+    let size = request.size.or_else(|| set.replicas());
+    if let Some(size) = size {
+        editor.set("/replicas", json!(size), SIZE);
+    }
+    copy_plan::apply_overrides(&mut editor, &set.address.resource.kind, true, &request.overrides, &FIXED)?;
+    let (body, changes) = editor.finish();
+    let document = DocumentCopy {
+        source: entry.cluster.clone(),
+        target: entry.cluster.clone(),
+        part: Part::Entry { list: entry.list.to_owned(), name: name.clone() },
+        body,
+        changes,
+    };
+    let steps = creation(inventory, &entry, &document, &name, mark, pool)?;
+    let mut findings = Vec::new();
+    let found = keepers(entry.object);
+    if !found.is_empty() {
+        let names: Vec<_> = found.iter().map(|keeper| keeper.name()).collect();
+        findings.push(Finding::new(
+            format!("{} is kept by {}, which may take the new entry out again", entry.cluster, names.join(" and ")),
+            "commit the entry to its repository as well",
+        ));
+    }
+    Ok(CopyPlan {
+        target: name,
+        size,
+        documents: vec![document],
+        steps,
+        afterwards: freeze(inventory, set)?,
+        findings,
+        start_up_taints: Vec::new(),
+    })
+}
+
+/// The mark first: an entry without a mark would be nobody's copy, a mark without an entry is forgotten.
+fn creation(
+    inventory: &Inventory,
+    entry: &Entry<'_>,
+    document: &DocumentCopy,
+    name: &str,
+    mark: CopyMark,
+    pool: &Pool,
+) -> Result<Vec<Step>, Refusal> {
+    let ours = mark_in(entry.object, name).is_some_and(|mark| mark.of.uid == pool.uid);
+    match document.differences(inventory) {
+        Some(_) if !ours => Err(Refusal::Taken {
+            what: format!("entry {name} in the topology of {}", entry.cluster),
+            pool: pool.title(),
+        }),
+        Some(differences) => {
+            let lost: Vec<_> = differences.into_iter().filter(|difference| difference.from.is_some()).collect();
+            if lost.is_empty() {
+                return Ok(Vec::new());
+            }
+            Err(Refusal::Differs { what: format!("entry {name} of {}", entry.cluster), differences: lost })
+        }
+        None => {
+            let add = json!({ "op": "add", "path": format!("{}/-", entry.list), "value": document.body });
+            let mut all = marks(entry.object);
+            all.insert(name.to_owned(), serde_json::to_value(mark).unwrap_or_default());
+            let marked = (!ours).then(|| write_marks(entry.cluster, &all, &format!("mark {name} as a copy")));
+            let added = entry.edit(vec![add], format!("pool {name} beside {}", entry.name));
+            Ok(marked.into_iter().chain([added]).collect())
+        }
+    }
+}
+
+/// Takes the autoscaler's limits out of the entry, and keeps them there in an annotation.
+pub(super) fn freeze(inventory: &Inventory, set: &Set<'_>) -> Result<Vec<Step>, Refusal> {
+    let entry = Entry::of(inventory, set)?;
+    let kept: Map<String, Value> =
+        entry.annotations().into_iter().filter(|(key, _)| settings::is_autoscaling(key)).collect();
+    if kept.is_empty() {
+        return Ok(Vec::new());
+    }
+    let path = |key: &str| entry.path(&format!("/metadata/annotations/{}", escaped(key)));
+    let mut operations: Vec<_> = kept.keys().map(|key| json!({ "op": "remove", "path": path(key) })).collect();
+    operations.push(json!({ "op": "add", "path": path(FROZEN), "value": Value::Object(kept).to_string() }));
+    Ok(vec![entry.edit(operations, "stop its growth")])
+}
+
+/// Gives the autoscaler's limits back.
+pub(super) fn thaw(inventory: &Inventory, set: &Set<'_>) -> Result<Vec<Step>, Refusal> {
+    let entry = Entry::of(inventory, set)?;
+    let annotations = entry.annotations();
+    let kept = annotations.get(FROZEN).and_then(Value::as_str);
+    let Some(kept) = kept.and_then(|text| serde_json::from_str::<Map<String, Value>>(text).ok()) else {
+        return Ok(Vec::new());
+    };
+    let mut operations = entry.put_annotations(&kept);
+    let path = entry.path(&format!("/metadata/annotations/{}", escaped(FROZEN)));
+    operations.push(json!({ "op": "remove", "path": path }));
+    Ok(vec![entry.edit(operations, "let it grow again")])
+}
+
+pub(super) fn resize(inventory: &Inventory, set: &Set<'_>, size: u32) -> Result<Step, Refusal> {
+    let entry = Entry::of(inventory, set)?;
+    let operation = json!({ "op": "add", "path": entry.path("/replicas"), "value": size });
+    Ok(entry.edit(vec![operation], format!("{size} nodes in pool {}", entry.name)))
+}

@@ -1,0 +1,182 @@
+//! Retire and undo: a pool goes once it is proven empty.
+
+use api_access::interrupts::Interrupts;
+use cluster_model::identity::NodeName;
+use kubectl_common::exit::ExitStatus;
+use kubectl_common::failure::Failure;
+use kubectl_common::flags::DryRun;
+use node_pools::address::Resource;
+use node_pools::finding::Refusal;
+use node_pools::inventory::Inventory;
+use node_pools::pool::Pool;
+use node_pools::step::Step;
+use node_pools_runner::proof::{self, Obstacle};
+use serde_json::json;
+
+use crate::build::{self, LastWords};
+use crate::document::{self, Ended, PlanDocument, ReportDocument, RunResult};
+use crate::failure::PoolError;
+use crate::job::Goal;
+use crate::look::{self, Chosen};
+use crate::session::{Session, now, refused};
+use crate::{preflight, render};
+
+/// Runs `--retire` or `--undo`.
+pub(crate) async fn run(session: &Session, interrupts: &mut Interrupts) -> Result<ExitStatus, Failure> {
+    let looking = Box::pin(look::choose_or_copy(session));
+    let mut chosen = interrupts.unless(looking).await.map_err(|_| PoolError::InterruptedEarly)??;
+    let is_undo = session.job.goal == Goal::Undo;
+    let action = if is_undo { "undo" } else { "retire" };
+    let steps = plan(session, &chosen).map_err(refused)?;
+    if steps.is_empty() {
+        session.output.note(&format!("{}: nothing is left to do", session.job.pool));
+        return Ok(ExitStatus::Done);
+    }
+    let (leaving, next) = leaving(session, &chosen);
+    prove(session, &chosen, &leaving, &next, is_undo).await?;
+    preflight::rights(session, &steps.iter().collect::<Vec<_>>()).await?;
+    let cluster = &session.of_pools().cluster;
+    let document = PlanDocument::of_steps(cluster, &chosen.pool, action, &steps, None);
+    if session.job.dry_run != DryRun::None {
+        render::steps(&session.output, session.job.format, cluster, &chosen.pool, &steps, &document);
+        return Ok(ExitStatus::Done);
+    }
+    let words = LastWords { again: session.command(&session.job.pool, &format!("--{action}")), back: None };
+    if is_undo {
+        close(session, &chosen, &leaving, &next).await?;
+    }
+    let pool = chosen.pool.clone();
+    let goal = |chosen: &Chosen<'_>| plan(session, chosen);
+    Box::pin(build::carry_out(session, &mut chosen, interrupts, &words, goal)).await?;
+    let end = if is_undo { "the copy is gone; the old pool is as it was" } else { "is gone, with its nodes" };
+    session.output.note(&format!("{}: {end}", pool.title()));
+    let ended = Ended {
+        action,
+        result: RunResult::Done,
+        verdict: "done",
+        target: None,
+        fidelity: None,
+        nodes: Vec::new(),
+        started_at: session.started,
+        finished_at: now(),
+    };
+    document::print(
+        &session.output,
+        session.job.format,
+        "finished",
+        now(),
+        &ReportDocument::new(cluster, &pool, ended),
+    );
+    Ok(ExitStatus::Done)
+}
+
+/// The pool that was copied, and its copy, as far as they are there.
+struct Pair {
+    source: Option<Pool>,
+    copy: Option<Pool>,
+}
+
+fn pair(chosen: &Chosen<'_>) -> Pair {
+    let pools = chosen.provider.pools(&chosen.inventory);
+    // A pool whose deletion has begun is still there.
+    let source = pools.iter().find(|pool| pool.object == chosen.pool.object && pool.uid == chosen.pool.uid);
+    let copy = pools.iter().find(|pool| pool.copy_of.as_ref().is_some_and(|mark| mark.of.uid == chosen.pool.uid));
+    Pair { source: source.cloned(), copy: copy.cloned() }
+}
+
+fn plan(session: &Session, chosen: &Chosen<'_>) -> Result<Vec<Step>, Refusal> {
+    let Chosen { provider, inventory, .. } = chosen;
+    let Pair { source, copy } = pair(chosen);
+    if session.job.goal == Goal::Retire {
+        return match (source, copy) {
+            (Some(source), copy) => provider.remove(inventory, &source, copy.as_ref()),
+            (None, Some(copy)) => provider.finish(inventory, &copy),
+            (None, None) => Ok(Vec::new()),
+        };
+    }
+    let mut steps = Vec::new();
+    if let Some(source) = &source {
+        steps.extend(provider.thaw(inventory, source)?);
+    }
+    match (&source, copy) {
+        (_, Some(copy)) => steps.extend(provider.remove(inventory, &copy, None)?),
+        (Some(source), None) => steps.extend(provider.sweep(inventory, source)),
+        (None, None) => {}
+    }
+    Ok(steps)
+}
+
+/// The nodes that go, and the command that empties them.
+fn leaving(session: &Session, chosen: &Chosen<'_>) -> (Vec<NodeName>, String) {
+    let Pair { source, copy } = pair(chosen);
+    let from = if session.job.goal == Goal::Undo { copy } else { source };
+    let members = from.iter().flat_map(|pool| chosen.provider.members(&chosen.inventory, pool));
+    let nodes: Vec<_> = members.filter_map(|member| member.node).collect();
+    let next = session.drain(&nodes);
+    (nodes, next)
+}
+
+/// Refuses as long as a pod would be lost. What an undo takes away is cordoned by it, later.
+async fn prove(
+    session: &Session,
+    chosen: &Chosen<'_>,
+    leaving: &[NodeName],
+    next: &str,
+    is_undo: bool,
+) -> Result<(), Failure> {
+    let mut obstacles = find(session, &chosen.inventory, leaving).await?;
+    if is_undo {
+        obstacles.retain(|obstacle| matches!(obstacle, Obstacle::Pod { .. }));
+    }
+    if obstacles.is_empty() {
+        return Ok(());
+    }
+    Err(PoolError::NotEmpty { pool: session.job.pool.clone(), obstacles, next: next.to_owned() }.into())
+}
+
+async fn find(session: &Session, inventory: &Inventory, nodes: &[NodeName]) -> Result<Vec<Obstacle>, Failure> {
+    proof::obstacles(&session.places.workload, inventory, nodes).await.map_err(|error| session.look_failed(&error))
+}
+
+/// Cordons nodes that are to go, and looks once more: a pod may have been put on one just before.
+async fn close(session: &Session, chosen: &Chosen<'_>, leaving: &[NodeName], next: &str) -> Result<(), Failure> {
+    for name in leaving {
+        let is_open = chosen.inventory.node(&name.0).is_some_and(|node| !node.unschedulable);
+        if is_open {
+            cordon(session, name, true).await?;
+        }
+    }
+    let obstacles = find(session, &chosen.inventory, leaving).await?;
+    let pods: Vec<_> = obstacles.into_iter().filter(|obstacle| matches!(obstacle, Obstacle::Pod { .. })).collect();
+    if pods.is_empty() {
+        return Ok(());
+    }
+    for name in leaving {
+        if chosen.inventory.node(&name.0).is_some_and(|node| !node.unschedulable) {
+            cordon(session, name, false).await?;
+        }
+    }
+    Err(PoolError::NoLongerEmpty { pool: session.job.pool.clone(), obstacles: pods, next: next.to_owned() }.into())
+}
+
+async fn cordon(session: &Session, node: &NodeName, closed: bool) -> Result<(), Failure> {
+    let nodes = Resource {
+        group: String::new(),
+        version: "v1".to_owned(),
+        kind: "Node".to_owned(),
+        plural: "nodes".to_owned(),
+        namespaced: false,
+    };
+    let value = if closed { json!(true) } else { json!(null) };
+    let step = Step::Merge {
+        target: nodes.at(None, &node.0),
+        patch: json!({ "spec": { "unschedulable": value } }),
+        what: if closed { "cordon" } else { "uncordon" }.to_owned(),
+    };
+    let access = session.place_of(&step);
+    node_pools_runner::send::send(access, &step, node_pools_runner::send::Mode::Real)
+        .await
+        .map_err(|error| session.step_failed(&error, &step))?;
+    session.output.result_line(&format!("node/{node} {}", if closed { "cordoned" } else { "uncordoned" }));
+    Ok(())
+}

@@ -1,0 +1,128 @@
+//! Freeze, thaw and resize: one pool, no copy.
+
+use api_access::interrupts::Interrupts;
+use cluster_model::identity::NodeName;
+use kubectl_common::exit::ExitStatus;
+use kubectl_common::failure::Failure;
+use kubectl_common::flags::DryRun;
+use node_pools::finding::Refusal;
+use node_pools::step::Step;
+use node_pools_runner::proof;
+
+use crate::build::{self, LastWords};
+use crate::cli::ResizeArg;
+use crate::document::{self, Ended, PlanDocument, ReportDocument, RunResult};
+use crate::failure::PoolError;
+use crate::job::Goal;
+use crate::look::{self, Chosen};
+use crate::session::{Session, now, refused};
+use crate::{preflight, render};
+
+/// Runs `--freeze`, `--thaw` or `--resize`.
+pub(crate) async fn run(session: &Session, interrupts: &mut Interrupts) -> Result<ExitStatus, Failure> {
+    let looking = Box::pin(prepare(session));
+    let (mut chosen, leaving) = interrupts.unless(looking).await.map_err(|_| PoolError::InterruptedEarly)??;
+    let action = action(&session.job.goal);
+    let steps = plan(session, &chosen, &leaving).map_err(refused)?;
+    let cluster = &session.of_pools().cluster;
+    if session.job.dry_run != DryRun::None {
+        let document = PlanDocument::of_steps(cluster, &chosen.pool, action, &steps, None);
+        render::steps(&session.output, session.job.format, cluster, &chosen.pool, &steps, &document);
+        return Ok(ExitStatus::Done);
+    }
+    if steps.is_empty() {
+        session.output.note(&format!("{}: nothing to do", chosen.pool.title()));
+    }
+    let words = LastWords { again: session.command(&session.job.pool, &format!("--{action}")), back: None };
+    let goal = |chosen: &Chosen<'_>| plan(session, chosen, &leaving);
+    Box::pin(build::carry_out(session, &mut chosen, interrupts, &words, goal)).await?;
+    let ended = Ended {
+        action,
+        result: RunResult::Done,
+        verdict: "done",
+        target: None,
+        fidelity: None,
+        nodes: Vec::new(),
+        started_at: session.started,
+        finished_at: now(),
+    };
+    let document = ReportDocument::new(cluster, &chosen.pool, ended);
+    document::print(&session.output, session.job.format, "finished", now(), &document);
+    Ok(ExitStatus::Done)
+}
+
+fn action(goal: &Goal) -> &'static str {
+    match goal {
+        Goal::Freeze => "freeze",
+        Goal::Thaw => "thaw",
+        _ => "resize",
+    }
+}
+
+/// Chooses the pool, and the nodes that a smaller size lets go.
+async fn prepare(session: &Session) -> Result<(Chosen<'_>, Vec<NodeName>), Failure> {
+    let chosen = look::choose(session).await?;
+    let leaving = match &session.job.goal {
+        Goal::Resize(size) => leaving(session, &chosen, *size).await?,
+        _ => Vec::new(),
+    };
+    let steps = plan(session, &chosen, &leaving).map_err(refused)?;
+    preflight::rights(session, &steps.iter().collect::<Vec<_>>()).await?;
+    if session.job.dry_run != DryRun::Client {
+        preflight::rehearse(session, &steps).await?;
+    }
+    Ok((chosen, leaving))
+}
+
+fn plan(session: &Session, chosen: &Chosen<'_>, leaving: &[NodeName]) -> Result<Vec<Step>, Refusal> {
+    let Chosen { provider, inventory, pool, .. } = chosen;
+    match &session.job.goal {
+        Goal::Freeze => provider.freeze(inventory, pool),
+        Goal::Thaw => provider.thaw(inventory, pool),
+        Goal::Resize(size) => {
+            let wanted = target(chosen, *size)?;
+            if pool.size == Some(wanted) { Ok(Vec::new()) } else { provider.resize(inventory, pool, wanted, leaving) }
+        }
+        _ => Ok(Vec::new()),
+    }
+}
+
+fn target(chosen: &Chosen<'_>, size: ResizeArg) -> Result<u32, Refusal> {
+    let now = chosen.pool.size.unwrap_or_default();
+    match size {
+        ResizeArg::To(size) => Ok(size),
+        ResizeArg::By(more) => u32::try_from(i64::from(now) + more).map_err(|_| {
+            Refusal::Nothing(format!("{} has {now} nodes: it cannot have {more} more", chosen.pool.title()))
+        }),
+    }
+}
+
+/// Finds as many nodes that are proven empty as the pool is to shrink by; with fewer it is refused.
+async fn leaving(session: &Session, chosen: &Chosen<'_>, size: ResizeArg) -> Result<Vec<NodeName>, Failure> {
+    let wanted = target(chosen, size).map_err(refused)?;
+    let now = chosen.pool.size.unwrap_or_default();
+    let fewer = usize::try_from(now.saturating_sub(wanted)).unwrap_or(usize::MAX);
+    if fewer == 0 {
+        return Ok(Vec::new());
+    }
+    let members = chosen.provider.members(&chosen.inventory, &chosen.pool);
+    let (mut empty, mut obstacles) = (Vec::new(), Vec::new());
+    for node in members.into_iter().filter_map(|member| member.node) {
+        let found = proof::obstacles(&session.places.workload, &chosen.inventory, std::slice::from_ref(&node))
+            .await
+            .map_err(|error| session.look_failed(&error))?;
+        if found.is_empty() {
+            empty.push(node);
+        } else {
+            obstacles.extend(found);
+        }
+    }
+    if empty.len() < fewer {
+        let pool =
+            format!("{}, which is to lose {fewer} nodes and has {} empty ones,", chosen.pool.title(), empty.len());
+        let next = session.workload.kubectl("safedrain NODE");
+        return Err(PoolError::NotEmpty { pool, obstacles, next }.into());
+    }
+    empty.truncate(fewer);
+    Ok(empty)
+}

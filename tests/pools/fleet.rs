@@ -1,0 +1,214 @@
+//! A cluster of Cluster API's in a test's namespace, and pools in it.
+
+use e2e::{ClusterApi, Kubectl, Namespace, Plugin, eventually};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// How long nodes may take to come or go.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A test's namespace with a Cluster called `c1` in it.
+pub(crate) struct Fleet {
+    pub(crate) ns: Namespace,
+}
+
+impl Fleet {
+    pub(crate) async fn open(purpose: &str) -> Self {
+        let ns = Namespace::fresh(ClusterApi::shared().await.control_plane(), purpose).await;
+        let fleet = Self { ns };
+        let reference = |group: &str, kind: &str| json!({ "apiGroup": group, "kind": kind, "name": "c1" });
+        let (infrastructure, control_plane) = ("infrastructure.cluster.x-k8s.io", "controlplane.cluster.x-k8s.io");
+        fleet.apply(&object(infrastructure, "v1alpha1", "FooCluster", "c1", json!({}))).await;
+        let spec = json!({ "version": "v1.37.1", "replicas": 1 });
+        fleet.apply(&object(control_plane, "v1alpha1", "FooControlPlane", "c1", spec)).await;
+        let spec = json!({
+            "infrastructureRef": reference(infrastructure, "FooCluster"),
+            "controlPlaneRef": reference(control_plane, "FooControlPlane"),
+        });
+        fleet.apply(&object("cluster.x-k8s.io", "v1beta2", "Cluster", "c1", spec)).await;
+        fleet
+    }
+
+    /// Makes a MachineDeployment with templates of its own and waits for its nodes.
+    pub(crate) async fn machine_deployment(&self, name: &str, replicas: usize) {
+        let machine = json!({ "cpu": 4, "memory": "8Gi", "zone": "zone-b", "instanceType": "foo.large" });
+        let template = json!({ "template": { "spec": machine } });
+        self.apply(&object("infrastructure.cluster.x-k8s.io", "v1alpha1", "FooMachineTemplate", name, template)).await;
+        let template = json!({ "template": { "spec": { "nodeLabels": { "team": "blue" } } } });
+        self.apply(&object("bootstrap.cluster.x-k8s.io", "v1alpha1", "FooConfigTemplate", name, template)).await;
+        let mut pool = object(
+            "cluster.x-k8s.io",
+            "v1beta2",
+            "MachineDeployment",
+            name,
+            json!({
+                "clusterName": "c1",
+                "replicas": replicas,
+                "template": {
+                    "metadata": { "labels": { "node.cluster.x-k8s.io/tier": "gold" } },
+                    "spec": {
+                        "clusterName": "c1",
+                        "version": "v1.37.1",
+                        "bootstrap": { "configRef":
+                            { "apiGroup": "bootstrap.cluster.x-k8s.io", "kind": "FooConfigTemplate", "name": name } },
+                        "infrastructureRef":
+                            { "apiGroup": "infrastructure.cluster.x-k8s.io", "kind": "FooMachineTemplate", "name": name },
+                    },
+                },
+            }),
+        );
+        pool["metadata"]["labels"] = json!({ "env": "test" });
+        self.apply(&pool).await;
+        self.nodes_of(name, replicas).await;
+    }
+
+    /// Makes a MachinePool with an infrastructure pool and a bootstrap configuration of its own; waits for its nodes.
+    pub(crate) async fn machine_pool(&self, name: &str, replicas: usize) {
+        let template = json!({ "template": { "cpu": 4, "memory": "8Gi", "zone": "zone-c" } });
+        self.apply(&object("infrastructure.cluster.x-k8s.io", "v1alpha1", "FooMachinePool", name, template)).await;
+        let boot = json!({ "nodeLabels": { "team": "red" } });
+        self.apply(&object("bootstrap.cluster.x-k8s.io", "v1alpha1", "FooConfig", name, boot)).await;
+        let reference = |group: &str, kind: &str| json!({ "apiGroup": group, "kind": kind, "name": name });
+        let spec = json!({
+            "clusterName": "c1",
+            "replicas": replicas,
+            "template": { "spec": {
+                "clusterName": "c1",
+                "version": "v1.37.1",
+                "bootstrap": { "configRef": reference("bootstrap.cluster.x-k8s.io", "FooConfig") },
+                "infrastructureRef": reference("infrastructure.cluster.x-k8s.io", "FooMachinePool"),
+            } },
+        });
+        self.apply(&object("cluster.x-k8s.io", "v1beta2", "MachinePool", name, spec)).await;
+        let what = format!("{name} has {replicas} ready nodes");
+        eventually(&what, DEADLINE, || async {
+            let pool = self.get("machinepools.cluster.x-k8s.io", name).await;
+            pool.is_some_and(|pool| pool["status"]["readyReplicas"].as_u64() == Some(replicas as u64))
+        })
+        .await;
+    }
+
+    /// Makes a Cluster called `c2` of a ClusterClass, with a worker pool; waits for its nodes.
+    pub(crate) async fn topology(&self, name: &str, replicas: usize) {
+        let (infrastructure, bootstrap) = ("infrastructure.cluster.x-k8s.io", "bootstrap.cluster.x-k8s.io");
+        let control_plane = "controlplane.cluster.x-k8s.io";
+        let empty = || json!({ "template": { "spec": {} } });
+        let machine = json!({ "template": { "spec": { "cpu": 4, "memory": "8Gi", "zone": "zone-a" } } });
+        let boot = json!({ "template": { "spec": { "nodeLabels": { "team": "topo" } } } });
+        self.apply(&object(infrastructure, "v1alpha1", "FooClusterTemplate", "cc", empty())).await;
+        self.apply(&object(control_plane, "v1alpha1", "FooControlPlaneTemplate", "cc", empty())).await;
+        self.apply(&object(infrastructure, "v1alpha1", "FooMachineTemplate", "cc", machine)).await;
+        self.apply(&object(bootstrap, "v1alpha1", "FooConfigTemplate", "cc", boot)).await;
+        let reference = |group: &str, kind: &str| json!({ "templateRef": { "apiVersion": format!("{group}/v1alpha1"), "kind": kind, "name": "cc" } });
+        let class = json!({
+            "infrastructure": reference(infrastructure, "FooClusterTemplate"),
+            "controlPlane": reference(control_plane, "FooControlPlaneTemplate"),
+            "workers": { "machineDeployments": [{
+                "class": "w",
+                "bootstrap": reference(bootstrap, "FooConfigTemplate"),
+                "infrastructure": reference(infrastructure, "FooMachineTemplate"),
+            }] },
+        });
+        self.apply(&object("cluster.x-k8s.io", "v1beta2", "ClusterClass", "cc", class)).await;
+        let labels = json!({ "labels": { "node.cluster.x-k8s.io/tier": "gold" } });
+        let worker = json!({ "class": "w", "name": name, "replicas": replicas, "metadata": labels });
+        let cluster = json!({ "topology": {
+            "classRef": { "name": "cc" },
+            "version": "v1.37.1",
+            "controlPlane": { "replicas": 1 },
+            "workers": { "machineDeployments": [worker] },
+        } });
+        self.apply(&object("cluster.x-k8s.io", "v1beta2", "Cluster", "c2", cluster)).await;
+        self.until_nodes("the topology's nodes are there", |count| count == replicas).await;
+        self.nodes_of(&self.of_topology(name).await, replicas).await;
+    }
+
+    /// The name of the MachineDeployment that a topology's controller made for a worker pool.
+    pub(crate) async fn of_topology(&self, name: &str) -> String {
+        let label = format!("topology.cluster.x-k8s.io/deployment-name={name}");
+        let found = self.list("machinedeployments.cluster.x-k8s.io", &label).await;
+        found[0]["metadata"]["name"].as_str().unwrap().to_owned()
+    }
+
+    /// Whether the topology's controller is content with Cluster `c2`.
+    pub(crate) async fn topology_is_reconciled(&self) -> bool {
+        let cluster = self.get("clusters.cluster.x-k8s.io", "c2").await.unwrap();
+        let conditions = cluster["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        conditions.iter().any(|one| one["type"] == "TopologyReconciled" && one["status"] == "True")
+    }
+
+    /// Waits until a MachineDeployment has so many available nodes.
+    pub(crate) async fn nodes_of(&self, name: &str, count: usize) {
+        let what = format!("{name} has {count} available nodes");
+        eventually(&what, DEADLINE, || async {
+            self.get("machinedeployments.cluster.x-k8s.io", name)
+                .await
+                .is_some_and(|pool| pool["status"]["availableReplicas"].as_u64() == Some(count as u64))
+        })
+        .await;
+    }
+
+    /// Applies an object as a user would, with kubectl.
+    pub(crate) async fn apply(&self, object: &Value) {
+        // Where the last object's kind is new to the webhooks' caches, they refuse for a moment.
+        let text = object.to_string();
+        eventually(&format!("{} is taken", object["kind"]), DEADLINE, || async {
+            let run = Kubectl::command(&self.ns, ["apply", "-f", "-"]).stdin(&text).run().await;
+            run.code() == 0
+        })
+        .await;
+    }
+
+    /// Reads an object, if there is one.
+    pub(crate) async fn get(&self, resource: &str, name: &str) -> Option<Value> {
+        let run = Kubectl::run(&self.ns, ["get", resource, name, "-o", "json", "--ignore-not-found"]).await;
+        serde_json::from_str(&run.expect_code(0).stdout).ok()
+    }
+
+    /// Reads the objects with a label.
+    pub(crate) async fn list(&self, resource: &str, label: &str) -> Vec<Value> {
+        let run = Kubectl::run(&self.ns, ["get", resource, "-o", "json", "-l", label]).await.expect_code(0);
+        let list: Value = serde_json::from_str(&run.stdout).unwrap();
+        list["items"].as_array().unwrap().clone()
+    }
+
+    /// How many nodes this test's pools have.
+    pub(crate) async fn node_count(&self) -> usize {
+        let selector = format!("handover.test/namespace={}", self.ns.name());
+        let run = Kubectl::run(&self.ns, ["get", "nodes", "-o", "name", "-l", &selector]).await.expect_code(0);
+        run.stdout.lines().count()
+    }
+
+    /// Waits until this test's pools have a number of nodes that is right.
+    pub(crate) async fn until_nodes(&self, what: &str, is_right: impl Fn(usize) -> bool) {
+        eventually(what, DEADLINE, || async { is_right(self.node_count().await) }).await;
+    }
+
+    /// Copies an object as somebody would who does not know better: everything as it is, under another name.
+    pub(crate) async fn naive_copy(&self, resource: &str, name: &str, copy: &str) {
+        let mut object = self.get(resource, name).await.unwrap();
+        let metadata = json!({ "name": copy, "labels": object["metadata"]["labels"] });
+        object["metadata"] = metadata;
+        object.as_object_mut().unwrap().remove("status");
+        let text = object.to_string();
+        Kubectl::command(&self.ns, ["create", "-f", "-"]).stdin(&text).run().await.expect_code(0);
+    }
+
+    /// Reads the names of all of the objects that pools are made of, to compare.
+    pub(crate) async fn objects(&self) -> Vec<String> {
+        let kinds = "machinedeployments.cluster.x-k8s.io,machinepools.cluster.x-k8s.io,machinesets.cluster.x-k8s.io,\
+                     machines.cluster.x-k8s.io,foomachinetemplates,fooconfigtemplates,foomachinepools,fooconfigs,\
+                     foomachines";
+        let run = Kubectl::run(&self.ns, ["get", kinds, "-o", "name"]).await.expect_code(0);
+        run.stdout.lines().map(str::to_owned).collect()
+    }
+
+    /// Starts to describe a run about pools of this test's namespace.
+    pub(crate) fn poolcopy(&self, arguments: &[&str]) -> e2e::Invocation {
+        Plugin::poolcopy(&self.ns).args(["-n", self.ns.name()]).args(arguments)
+    }
+}
+
+pub(crate) fn object(group: &str, version: &str, kind: &str, name: &str, spec: impl Into<Value>) -> Value {
+    json!({ "apiVersion": format!("{group}/{version}"), "kind": kind, "metadata": { "name": name }, "spec": spec.into() })
+}

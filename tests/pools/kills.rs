@@ -1,0 +1,144 @@
+//! kill -9 before and after every request: the same command goes on, and nothing is there twice or left behind.
+
+use std::env;
+use std::io::{Write, stderr};
+use std::time::Instant;
+
+use e2e::{Fault, FaultProxy, Invocation, Kubectl, Run, Schedule};
+use serde_json::Value;
+
+use crate::fleet::Fleet;
+
+const DEPLOYMENTS: &str = "machinedeployments.cluster.x-k8s.io";
+/// A sample leaves out more and more requests: 1, 6, 16, 36 …
+const STEP: usize = 5;
+
+/// Which request, and on which side of it; counted from 1 for each command anew.
+#[derive(Clone, Copy, Debug)]
+struct Point {
+    number: usize,
+    fault: Fault,
+}
+
+/// What becomes of the copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Undo,
+    Retire,
+}
+
+#[tokio::test]
+async fn a_killed_run_is_taken_up_where_it_was() {
+    let began = Instant::now();
+    let fleet = Fleet::open("killed").await;
+    fleet.machine_deployment("blue", 1).await;
+    let mut name = String::from("blue");
+    // The most requests that a command sends: until a number is reached by none.
+    let (mut blows, mut not_reached, mut number) = (0, 0, 1);
+    loop {
+        let mut reached = false;
+        for (fault, end) in rounds(number) {
+            let (struck, next) = round(&fleet, &name, Point { number, fault }, end).await;
+            say(&format!("{end:?}, {fault:?} {number}: {struck} kills ({:.0?})", began.elapsed()));
+            name = next;
+            blows += struck;
+            not_reached += 2 - struck;
+            reached |= struck > 0;
+        }
+        if !reached {
+            break;
+        }
+        number += if is_full() { 1 } else { number.div_ceil(STEP) * STEP };
+    }
+    assert!(blows > STEP, "only {blows} kills");
+    let line = format!(
+        "killed pool copies: {blows} kill -9 in copies, undos and retirements, at requests up to {number} ({}), \
+         {not_reached} not reached; 0 failed; {:.0?}",
+        if is_full() { "all" } else { "a sample" },
+        began.elapsed(),
+    );
+    say(&line);
+}
+
+/// Writes a line that the test runner does not hold back.
+fn say(line: &str) {
+    // A closed stderr takes the line with it.
+    drop(writeln!(stderr(), "{line}"));
+}
+
+/// Both sides and both ends; of a sample two of these four, which two changes from number to number.
+fn rounds(number: usize) -> Vec<(Fault, End)> {
+    let all = [
+        (Fault::KillBefore, End::Undo),
+        (Fault::KillAfter, End::Retire),
+        (Fault::KillAfter, End::Undo),
+        (Fault::KillBefore, End::Retire),
+    ];
+    if is_full() { all.to_vec() } else { all.into_iter().skip(number % 2 * 2).take(2).collect() }
+}
+
+fn is_full() -> bool {
+    env::var_os("HANDOVER_FULL").is_some_and(|value| value == "1")
+}
+
+/// A copy and its end, each killed at a point and given again. Returns how often a run was killed, and the name of the
+/// pool that is left.
+async fn round(fleet: &Fleet, name: &str, point: Point, end: End) -> (usize, String) {
+    let before = fleet.objects().await;
+    let copying = fleet.poolcopy(&[name]);
+    let mut struck = usize::from(killed(fleet, &copying, point).await);
+    let made = copying.run().await.expect_code(0);
+    let copies = pools(fleet).await;
+    assert_eq!(copies.len(), 2, "{point:?} {end:?}: the pool and one copy\n{made}");
+    let copy = copies.into_iter().find(|one| one != name).unwrap();
+    let ending = match end {
+        End::Undo => fleet.poolcopy(&[name, "--undo"]),
+        End::Retire => {
+            let label = format!("cluster.x-k8s.io/deployment-name={name}");
+            for machine in fleet.list("machines.cluster.x-k8s.io", &label).await {
+                let node = machine["status"]["nodeRef"]["name"].as_str().unwrap().to_owned();
+                Kubectl::run(&fleet.ns, ["cordon", &node]).await.expect_code(0);
+            }
+            fleet.poolcopy(&[name, "--retire"])
+        }
+    };
+    struck += usize::from(killed(fleet, &ending, point).await);
+    let ended = ending.run().await;
+    // A retirement that was killed after its last request finds nothing of the pool any more.
+    let is_told = ended.code() == 0 || (ended.code() == 3 && ended.stderr.contains("does not exist"));
+    assert!(is_told, "{point:?} {end:?}: {ended}");
+    let left = if end == End::Undo { name.to_owned() } else { copy };
+    judge(fleet, &left, &before, point, end, &ended).await;
+    (struck, left)
+}
+
+async fn judge(fleet: &Fleet, left: &str, before: &[String], point: Point, end: End, ended: &Run) {
+    assert_eq!(pools(fleet).await, [left], "{point:?} {end:?}: {ended}");
+    assert_eq!(fleet.node_count().await, 1, "{point:?} {end:?}: {ended}");
+    let objects = fleet.objects().await;
+    if end == End::Undo {
+        assert_eq!(objects, before, "{point:?}: {ended}");
+    } else {
+        assert_eq!(objects.len(), before.len(), "{point:?}: nothing is left behind: {objects:#?}\n{ended}");
+    }
+    let pool = fleet.get(DEPLOYMENTS, left).await.unwrap();
+    let annotations = &pool["metadata"]["annotations"];
+    assert_eq!(annotations["handover/copy"], Value::Null, "{point:?} {end:?}: {ended}");
+}
+
+async fn pools(fleet: &Fleet) -> Vec<String> {
+    let run = Kubectl::run(&fleet.ns, ["get", DEPLOYMENTS, "-o", "name"]).await.expect_code(0);
+    run.stdout.lines().map(|line| line.rsplit('/').next().unwrap().to_owned()).collect()
+}
+
+/// Runs a command through a proxy that kills it. Returns whether it got so far.
+async fn killed(fleet: &Fleet, command: &Invocation, point: Point) -> bool {
+    let schedule = Schedule::At(point.number, point.fault);
+    let proxy = FaultProxy::start(fleet.ns.control_plane(), fleet.ns.user(), schedule).await;
+    let running = command.clone().user(proxy.user()).spawn();
+    proxy.aim(&running);
+    let run = running.wait().await;
+    let is_struck = proxy.strikes() > 0;
+    assert_eq!(run.code(), if is_struck { 137 } else { 0 }, "{point:?}: {run}");
+    is_struck
+}

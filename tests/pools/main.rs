@@ -1,0 +1,19 @@
+//! `kubectl poolcopy` on the genuine core manager of Cluster API.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`fleet`] | a cluster of Cluster API's in a test's namespace, and pools in it |
+//! | [`copying`] | copy, hand over, retire; and the copy's undo |
+//! | [`kills`] | kill -9 before and after requests |
+//! | [`fidelity`] | a thousand documents drawn from the schemas, and nothing of them lost |
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a failed step is a failed test")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "how much is run is said by the environment, and how long it took is told"
+)]
+
+mod copying;
+mod fidelity;
+mod fleet;
+mod kills;
