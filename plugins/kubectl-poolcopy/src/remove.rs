@@ -14,7 +14,7 @@ use node_pools_runner::proof::{self, Obstacle};
 use serde_json::json;
 
 use crate::build::{self, LastWords};
-use crate::document::{self, Ended, PlanDocument, ReportDocument, RunResult};
+use crate::document::{self, Ended, PlanDocument, ReportDocument};
 use crate::failure::PoolError;
 use crate::job::Goal;
 use crate::look::{self, Chosen};
@@ -50,16 +50,7 @@ pub(crate) async fn run(session: &Session, interrupts: &mut Interrupts) -> Resul
     Box::pin(build::carry_out(session, &mut chosen, interrupts, &words, goal)).await?;
     let end = if is_undo { "the copy is gone; the old pool is as it was" } else { "is gone, with its nodes" };
     session.output.note(&format!("{}: {end}", pool.title()));
-    let ended = Ended {
-        action,
-        result: RunResult::Done,
-        verdict: "done",
-        target: None,
-        fidelity: None,
-        nodes: Vec::new(),
-        started_at: session.started,
-        finished_at: now(),
-    };
+    let ended = Ended::done(action, session.started, now());
     document::print(
         &session.output,
         session.job.format,

@@ -11,7 +11,7 @@ use node_pools_runner::proof;
 
 use crate::build::{self, LastWords};
 use crate::cli::ResizeArg;
-use crate::document::{self, Ended, PlanDocument, ReportDocument, RunResult};
+use crate::document::{self, Ended, PlanDocument, ReportDocument};
 use crate::failure::PoolError;
 use crate::job::Goal;
 use crate::look::{self, Chosen};
@@ -36,16 +36,7 @@ pub(crate) async fn run(session: &Session, interrupts: &mut Interrupts) -> Resul
     let words = LastWords { again: session.command(&session.job.pool, &format!("--{action}")), back: None };
     let goal = |chosen: &Chosen<'_>| plan(session, chosen, &leaving);
     Box::pin(build::carry_out(session, &mut chosen, interrupts, &words, goal)).await?;
-    let ended = Ended {
-        action,
-        result: RunResult::Done,
-        verdict: "done",
-        target: None,
-        fidelity: None,
-        nodes: Vec::new(),
-        started_at: session.started,
-        finished_at: now(),
-    };
+    let ended = Ended::done(action, session.started, now());
     let document = ReportDocument::new(cluster, &chosen.pool, ended);
     document::print(&session.output, session.job.format, "finished", now(), &document);
     Ok(ExitStatus::Done)
