@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`fleet`] | a cluster of Cluster API's in a test's namespace, and pools in it |
 //! | [`copying`] | copy, hand over, retire; and the copy's undo |
+//! | [`draining`] | `kubectl safedrain --pool` and `--onto` |
 //! | [`kills`] | kill -9 before and after requests |
 //! | [`fidelity`] | a thousand documents drawn from the schemas, and nothing of them lost |
 
@@ -14,6 +15,7 @@
 )]
 
 mod copying;
+mod draining;
 mod fidelity;
 mod fleet;
 mod kills;

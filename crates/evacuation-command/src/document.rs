@@ -175,6 +175,11 @@ impl RunRecord {
         }
     }
 
+    /// The replacements that serve, and where they run.
+    pub(crate) fn replacements(&self) -> impl Iterator<Item = (&PodId, &NodeName)> {
+        self.served.values().filter_map(|(pod, node)| Some((pod, node.as_ref()?)))
+    }
+
     /// Whether it was proven, and not disproven since, that the node holds no virtual machine.
     pub(crate) fn holds_no_vm(&self, node: &NodeName) -> bool {
         self.verdicts.get(node) == Some(&NodeVerdict::Empty)

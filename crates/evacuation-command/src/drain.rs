@@ -10,6 +10,7 @@ use evacuation::event::Event;
 use evacuation::plan::{self, Action, DrainPlan, Drift};
 use evacuation::surge::detach::Circumstances;
 use evacuation_runner::live_view::LiveView;
+use evacuation_runner::observe;
 use evacuation_runner::run::{self, News, RunEnd};
 use kubectl_common::exit::ExitStatus;
 use kubectl_common::failure::Failure;
@@ -19,11 +20,15 @@ use kubectl_common::report::Output;
 use kubectl_common::terminal::Terminal;
 
 use crate::document::{DocumentEvent, EventLine, PlanDocument, ReportDocument, RunRecord, RunResult, Subject};
-use crate::failure::CommandError;
+use crate::failure::{CommandError, list_failed};
 use crate::job::{Job, Targets};
 use crate::look::{self, Look};
+use crate::pools::{self, Joined, Onto, Pools};
 use crate::render::{self, Narrator, Page, Voice};
 use crate::session::{self, Session, now};
+
+/// How often nodes that joined a pool during the run are drained as well before it is left at that.
+const ROUNDS: usize = 5;
 
 /// A drain under way.
 struct Drain<'a> {
@@ -56,40 +61,112 @@ pub(crate) async fn run(
     output.clear_status();
     let (drain, looked) = looked.map_err(|Interrupted| CommandError::InterruptedEarly)??;
     let Some(looked) = looked else {
-        output.note("no node matches the selector");
+        output.note(&match targets {
+            Targets::Named(_) => "no node is left".to_owned(),
+            Targets::Selected(_) => "no node matches the selector".to_owned(),
+            Targets::Pool(name) => format!("pool {name} has no nodes"),
+        });
         return Ok(ExitStatus::Done);
     };
-    let plan = &looked.plan;
-    drain.show(&looked);
-    if !looked.missing.is_empty() {
-        if job.dry_run == DryRun::None {
-            drain.report(plan, None, RunResult::Refused);
+    let mut known: BTreeSet<_> = looked.targets.iter().cloned().collect();
+    let mut status = Box::pin(drain.execute(looked, &mut interrupts)).await?;
+    for round in 0.. {
+        if status != ExitStatus::Done || job.dry_run != DryRun::None {
+            break;
         }
-        return Err(CommandError::may_not(looked.missing, &drain.session).into());
-    }
-    if let Some(obstacle) = looked.obstacle {
-        if job.dry_run == DryRun::None {
-            drain.report(plan, None, RunResult::Refused);
+        let joined = interrupts.unless(Box::pin(drain.joined(targets, &known))).await;
+        let joined = joined.map_err(|Interrupted| CommandError::InterruptedLate)??;
+        if joined.is_empty() {
+            break;
         }
-        return Err(obstacle.into());
+        let is_one_document = matches!(job.format, OutputFormat::Json | OutputFormat::Yaml);
+        if is_one_document || round == ROUNDS {
+            status = drain.left_behind(&joined);
+            break;
+        }
+        known.extend(joined.iter().cloned());
+        let again = Targets::Named(joined);
+        let looking = Box::pin(look::look(job, &drain.session, output, &again));
+        let looked = interrupts.unless(looking).await.map_err(|Interrupted| CommandError::InterruptedLate)??;
+        let Some(looked) = looked else { break };
+        status = Box::pin(drain.execute(looked, &mut interrupts)).await?;
     }
-    if job.dry_run != DryRun::None {
-        // The run would leave them, and so not end with the node empty.
-        let stay = plan.staying_vms().next().is_some();
-        return match plan.refusals.is_empty() {
-            true if stay => Ok(ExitStatus::Stopped),
-            true => Ok(ExitStatus::Done),
-            false => Err(CommandError::refused(plan).into()),
-        };
-    }
-    if !plan.refusals.is_empty() {
-        drain.report(plan, None, RunResult::Refused);
-        return Err(CommandError::refused(plan).into());
-    }
-    Box::pin(drain.carry_out(looked, &mut interrupts)).await
+    Ok(status)
 }
 
 impl Drain<'_> {
+    /// Shows a plan and, if nothing stands in its way and it is not only to be seen, carries it out.
+    async fn execute(&self, looked: Look, interrupts: &mut Interrupts) -> Result<ExitStatus, Failure> {
+        let (job, plan) = (self.job, &looked.plan);
+        self.show(&looked);
+        if !looked.missing.is_empty() {
+            if job.dry_run == DryRun::None {
+                self.report(plan, None, RunResult::Refused);
+            }
+            return Err(CommandError::may_not(looked.missing, &self.session).into());
+        }
+        if let Some(obstacle) = looked.obstacle {
+            if job.dry_run == DryRun::None {
+                self.report(plan, None, RunResult::Refused);
+            }
+            return Err(obstacle.into());
+        }
+        if job.dry_run != DryRun::None {
+            // The run would leave them, and so not end with the node empty.
+            let stay = plan.staying_vms().next().is_some();
+            return match plan.refusals.is_empty() {
+                true if stay => Ok(ExitStatus::Stopped),
+                true => Ok(ExitStatus::Done),
+                false => Err(CommandError::refused(plan).into()),
+            };
+        }
+        if !plan.refusals.is_empty() {
+            self.report(plan, None, RunResult::Refused);
+            return Err(CommandError::refused(plan).into());
+        }
+        Box::pin(self.carry_out(looked, interrupts)).await
+    }
+
+    /// Finds the nodes that have come since to what is being emptied. Those of which no provider says that they belong
+    /// to it are only told of.
+    async fn joined(&self, targets: &Targets, known: &BTreeSet<NodeName>) -> Result<Vec<NodeName>, Failure> {
+        let (members, strangers) = match targets {
+            Targets::Named(_) => return Ok(Vec::new()),
+            Targets::Selected(selector) => {
+                let names = observe::node_names(&self.session.access, selector).await;
+                let names = names.map_err(|error| list_failed(&self.session, &error))?;
+                (Vec::new(), names.into_iter().filter(|name| !known.contains(name)).collect())
+            }
+            Targets::Pool(name) => {
+                let Joined { members, strangers } = pools::joined(self.job, &self.session, name, known).await?;
+                (members, strangers)
+            }
+        };
+        for node in &strangers {
+            self.output.warning(&format!(
+                "node {node} came during the run and matches by now; it was not drained: the same command drains it"
+            ));
+        }
+        for node in &members {
+            self.output.note(&format!("node {node} joined the pool during the run"));
+        }
+        if !members.is_empty()
+            && let Targets::Pool(name) = targets
+        {
+            let freeze = self.session.connection.kubectl(&format!("poolcopy {name} --freeze"));
+            self.output.note(&format!("  to stop the pool's growth: {freeze}"));
+        }
+        Ok(members)
+    }
+
+    /// The end of a run that has nodes left which came while it ran.
+    fn left_behind(&self, nodes: &[NodeName]) -> ExitStatus {
+        let names: Vec<_> = nodes.iter().map(ToString::to_string).collect();
+        let again = self.session.connection.kubectl(&format!("{} {}", self.job.plugin.name, names.join(" ")));
+        self.output.note(&format!("  go on:     {again}  (with the same flags)"));
+        ExitStatus::Stopped
+    }
+
     /// Shows the plan: on stdout in a dry run, where it is the result; else on stderr.
     fn show(&self, looked: &Look) {
         let plan = &looked.plan;
@@ -113,10 +190,16 @@ impl Drain<'_> {
                     width: self.terminal.table_width(),
                 };
                 let text = render::plan_text(plan, &page);
+                let onto = looked.onto.as_ref().map(Onto::introduction);
                 if dry_run {
                     self.output.result_line(&text);
                 } else {
                     self.output.note(&text);
+                }
+                if let Some(line) = onto {
+                    self.output.note(&line);
+                }
+                if !dry_run {
                     self.output.note("");
                 }
             }
@@ -124,7 +207,7 @@ impl Drain<'_> {
     }
 
     async fn carry_out(&self, looked: Look, interrupts: &mut Interrupts) -> Result<ExitStatus, Failure> {
-        let Look { targets, plan: shown, observation, circumstances, .. } = looked;
+        let Look { targets, plan: shown, observation, circumstances, onto, .. } = looked;
         let (targets, shown) = (targets.as_slice(), &shown);
         let access = &self.session.access;
         let take_over = self.job.take_over;
@@ -182,6 +265,9 @@ impl Drain<'_> {
             RunEnd::Finished(outcome) => outcome,
         };
         session::release(guard, access, interrupts).await;
+        if let Some(onto) = onto {
+            self.tell_of_strays(onto, &record).await;
+        }
         let proven = targets.iter().filter(|node| record.holds_no_vm(node));
         proven.filter_map(|node| render::farewell(node, view.cluster())).for_each(|line| self.output.note(&line));
         self.report(&plan, Some((&engine, &record)), RunResult::from(outcome));
@@ -191,6 +277,22 @@ impl Drain<'_> {
             Outcome::Interrupted => ExitStatus::Interrupted,
         };
         Ok(self.last_words(&targets, status))
+    }
+
+    /// Tells which replacements run elsewhere than on the pool on which they were expected.
+    async fn tell_of_strays(&self, mut onto: Onto, record: &RunRecord) {
+        if onto.strays(record.replacements()).is_none() {
+            return;
+        }
+        // Nodes may have come to it since.
+        if let Ok(pools) = Pools::look(&self.session).await
+            && let Ok(entry) = pools.find(self.job, &self.session, "--onto", &onto.name)
+        {
+            onto.extend(entry.node_names());
+        }
+        if let Some(strays) = onto.strays(record.replacements()) {
+            self.output.warning(&strays);
+        }
     }
 
     /// Waits for the watches, makes the plan again under the lease, and asks if it came out differently.

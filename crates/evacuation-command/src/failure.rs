@@ -30,6 +30,18 @@ pub(crate) enum CommandError {
     NodesAndSelector { plugin: &'static PluginIdentity },
     #[error("--selector is empty: it must choose some nodes")]
     EmptySelector,
+    #[error("--pool stands alone: it says which nodes are meant, and so do names of nodes and --selector")]
+    NodesAndPool { plugin: &'static PluginIdentity },
+    #[error("--pool is empty: it must name a pool")]
+    EmptyPool,
+    #[error("{flag} {name}: {}; nothing was changed", if *.is_empty { "this cluster has no pools that this program knows" } else { "no pool is called so" })]
+    UnknownPool { flag: &'static str, name: String, similar: Vec<String>, is_empty: bool, list: String },
+    #[error("{flag} {name}: {} pools are called so: {}; nothing was changed", .found.len(), .found.join(", "))]
+    AmbiguousPool { flag: &'static str, name: String, found: Vec<String> },
+    #[error("--onto {name}: node {node} is to be emptied and belongs to that pool; nothing was changed")]
+    OntoItself { name: String, node: NodeName },
+    #[error("--onto {name}: no node of that pool takes pods{}; nothing was changed", waiting(.waits))]
+    OntoNotReady { name: String, waits: Vec<String> },
     #[error("{}; no node was touched", not_a_node(.argument))]
     NotANode { argument: String, meant: Option<String> },
     #[error("--grace-period {0} is too long")]
@@ -54,6 +66,8 @@ pub(crate) enum CommandError {
     LeaseLostEarly { why: String, plugin: &'static PluginIdentity },
     #[error("interrupted before anything was changed")]
     InterruptedEarly,
+    #[error("interrupted after the nodes were emptied, while looking for others that joined meanwhile")]
+    InterruptedLate,
     #[error("the watches brought no news within 60 s; nothing was changed")]
     NotSynced,
     #[error("the signals of this process cannot be received")]
@@ -79,10 +93,24 @@ pub(crate) enum CommandError {
 impl Remedies for CommandError {
     fn remedies(&self) -> Vec<Remedy> {
         match self {
-            Self::NoNode { plugin } | Self::NodesAndSelector { plugin } => {
+            Self::NoNode { plugin } | Self::NodesAndSelector { plugin } | Self::NodesAndPool { plugin } => {
                 vec![Remedy::Command(format!("{} --help", plugin.invocation()))]
             }
             Self::EmptySelector => vec![Remedy::Command("kubectl get nodes --show-labels".to_owned())],
+            Self::EmptyPool => vec![Remedy::Command("kubectl poolcopy --list".to_owned())],
+            Self::UnknownPool { similar, list, .. } => {
+                let names = similar.iter().map(|name| Remedy::Explain(format!("did you mean {name}?")));
+                let label = "nodes that only share a label are a pool, too: KEY=VALUE".to_owned();
+                names.chain([Remedy::Command(list.clone()), Remedy::Explain(label)]).collect()
+            }
+            Self::AmbiguousPool { .. } => vec![Remedy::Flag("-n NAMESPACE".to_owned())],
+            Self::OntoItself { .. } => {
+                vec![Remedy::Explain("name the pool that takes the work over, such as the copy".to_owned())]
+            }
+            Self::OntoNotReady { name, .. } => vec![
+                Remedy::Command("kubectl get nodes".to_owned()),
+                Remedy::Explain(format!("without --onto {name} the work goes wherever there is room")),
+            ],
             Self::NotANode { meant: Some(meant), .. } => vec![Remedy::Explain(format!("did you mean {meant}?"))],
             Self::NotANode { argument, meant: None } if argument.trim().is_empty() => {
                 vec![Remedy::Explain("a variable of a script may be empty".to_owned())]
@@ -145,14 +173,19 @@ impl Remedies for CommandError {
             Self::FieldManager | Self::Selector(..) => vec![],
             Self::LeaseLostEarly { plugin, .. } => vec![marks_remedy(plugin)],
             Self::Lease { source, plugin } => lease_remedies(source, plugin),
-            Self::InterruptedEarly | Self::Signals(_) => vec![],
+            Self::InterruptedEarly | Self::InterruptedLate | Self::Signals(_) => vec![],
         }
     }
 }
 
-/// A remedy of the plan is a flag or a command.
+/// A remedy of the plan is a flag, a command or a sentence.
 fn remedy_of(text: &str) -> Remedy {
-    if text.starts_with("--") { Remedy::Flag(text.to_owned()) } else { Remedy::Command(text.to_owned()) }
+    let text = text.to_owned();
+    match text.split_whitespace().next() {
+        Some(word) if word.starts_with("--") => Remedy::Flag(text),
+        Some("without") => Remedy::Explain(text),
+        _ => Remedy::Command(text),
+    }
 }
 
 fn lease_remedies(error: &LeaseError, plugin: &PluginIdentity) -> Vec<Remedy> {
@@ -209,12 +242,18 @@ impl CommandError {
             Self::NoNode { .. }
             | Self::NodesAndSelector { .. }
             | Self::EmptySelector
+            | Self::NodesAndPool { .. }
+            | Self::EmptyPool
             | Self::NotANode { .. }
             | Self::GracePeriod(_)
             | Self::NoRehearsal(_)
             | Self::FieldManager
             | Self::Selector(..) => ExitStatus::Usage,
             Self::UnknownNode { .. }
+            | Self::UnknownPool { .. }
+            | Self::AmbiguousPool { .. }
+            | Self::OntoItself { .. }
+            | Self::OntoNotReady { .. }
             | Self::Refused { .. }
             | Self::Moved
             | Self::NotSynced
@@ -237,7 +276,7 @@ impl CommandError {
                 LeaseError::Interrupted => ExitStatus::Interrupted,
             },
             Self::LeaseLostEarly { .. } => ExitStatus::HeldByAnother,
-            Self::InterruptedEarly => ExitStatus::Interrupted,
+            Self::InterruptedEarly | Self::InterruptedLate => ExitStatus::Interrupted,
             Self::Signals(_) => ExitStatus::Unexpected,
         }
     }
@@ -289,6 +328,11 @@ fn not_a_node(argument: &str) -> String {
             "{argument:?} cannot be the name of a node: those have lower-case letters, digits, '-' and '.' only"
         ),
     }
+}
+
+/// `: node a waits for x, node b waits for y`.
+fn waiting(waits: &[String]) -> String {
+    if waits.is_empty() { ": it has none".to_owned() } else { format!(": {}", waits.join(", ")) }
 }
 
 /// `1 pod stands`, `2 virtual machines stand`, `2 virtual machines and 1 pod stand`.

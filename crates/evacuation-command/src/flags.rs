@@ -47,6 +47,10 @@ pub struct NodeFlags {
     /// Drain the nodes that this label selector chooses
     #[arg(short = 'l', long, value_name = "SELECTOR")]
     pub selector: Option<String>,
+
+    /// Drain the nodes of this pool: its name in `kubectl poolcopy --list`, or a label as KEY=VALUE
+    #[arg(long, value_name = "POOL")]
+    pub pool: Option<String>,
 }
 
 /// Which pods go, and how: the flags of `kubectl drain` about pods, and those of make-before-break.
@@ -68,6 +72,10 @@ pub struct PodFlags {
     /// Attach the old pod again when its replacement takes longer than this
     #[arg(long, default_value = "10m", allow_hyphen_values = true, value_name = "DURATION")]
     pub replacement_timeout: GoDuration,
+
+    /// Expect replacements on the nodes of this pool: say beforehand what finds no room there, and refuse to evict it
+    #[arg(long, value_name = "POOL")]
+    pub onto: Option<String>,
 
     /// Let pods go that no controller makes again
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
@@ -188,11 +196,11 @@ pub struct RunFlags {
     pub reason: Option<String>,
 
     /// Show the runs that have left marks, on these nodes or in the whole cluster
-    #[arg(long, conflicts_with_all = ["undo", "selector"])]
+    #[arg(long, conflicts_with_all = ["undo", "selector", "pool"])]
     pub status: bool,
 
     /// Give back what runs have changed, on these nodes or in the whole cluster
-    #[arg(long, conflicts_with = "selector")]
+    #[arg(long, conflicts_with_all = ["selector", "pool"])]
     pub undo: bool,
 
     /// Take the nodes from another run that holds them, alive or not; that run stops

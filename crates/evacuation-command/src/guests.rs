@@ -1,6 +1,8 @@
 //! The look at virtual machines: whether there is a KubeVirt to ask, what it holds, what keeps a run from beginning, and
 //! what the server itself says beforehand.
 
+use std::collections::BTreeSet;
+
 use cluster_model::identity::{NodeName, ObjectKey};
 use cluster_model::kubevirt::{
     self, Action, Decision, Outcome, PodSeen, Prospect, VirtualMachineInstance, Virtualization,
@@ -9,6 +11,7 @@ use cluster_model::kubevirt::{
 use cluster_model::snapshot::ClusterSnapshot;
 use evacuation::plan::DrainPlan;
 use evacuation_runner::observe::{ListError, Observation};
+use evacuation_runner::room;
 use evacuation_runner::virtual_machines::{self, Installation, VirtApi};
 use jiff::Timestamp;
 use kubectl_common::failure::Failure;
@@ -123,14 +126,14 @@ pub(crate) async fn forecast(
     if keys.is_empty() || !has_target(targets, cluster, now()) {
         return;
     }
-    let taken = match virtual_machines::taken(&session.access).await {
-        Ok(taken) => taken,
+    let leaving = targets.iter().cloned().collect();
+    let taken = match room::look(&session.access, &BTreeSet::new()).await {
+        Ok(room) => room.taken,
         Err(error) => {
             output.note(&format!("whether the other nodes have room is not known: {error}"));
             return;
         }
     };
-    let leaving = targets.iter().cloned().collect();
     let prospects = kubevirt::prospects(&keys, &leaving, cluster, &taken, now());
     for vm in &mut plan.vms {
         match prospects.get(&key_of(vm)) {

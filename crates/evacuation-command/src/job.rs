@@ -38,6 +38,8 @@ pub(crate) struct Job {
     pub(crate) is_for_guests: bool,
     /// What leaves the nodes, and how.
     pub(crate) request: DrainRequest,
+    /// The pool on which replacements are expected.
+    pub(crate) onto: Option<String>,
     /// `--pod-selector`; `None`: all pods.
     pub(crate) pod_selector: Option<PodSelector>,
     /// From whom the nodes may be taken.
@@ -78,6 +80,8 @@ pub(crate) enum Targets {
     Named(Vec<NodeName>),
     /// By label selector.
     Selected(String),
+    /// The nodes of a pool.
+    Pool(String),
 }
 
 /// A selector of pods, as it is sent to the server and as it is understood here.
@@ -104,6 +108,7 @@ impl Job {
             goal,
             is_for_guests: args.is_for_guests(),
             request,
+            onto: pods.onto.clone(),
             pod_selector: pod_selector(pods)?,
             take_over: if run.take_over { TakeOver::FromAnybody } else { TakeOver::FromTheDead },
             yes: run.yes,
@@ -159,6 +164,13 @@ fn goal(nodes: &NodeFlags, run: &RunFlags, plugin: &'static PluginIdentity) -> R
 }
 
 fn targets(nodes: &NodeFlags, plugin: &'static PluginIdentity) -> Result<Targets, CommandError> {
+    if let Some(pool) = &nodes.pool {
+        return match (pool.trim().is_empty(), nodes.selector.is_some() || !nodes.nodes.is_empty()) {
+            (true, _) => Err(CommandError::EmptyPool),
+            (false, true) => Err(CommandError::NodesAndPool { plugin }),
+            (false, false) => Ok(Targets::Pool(pool.clone())),
+        };
+    }
     match (&nodes.selector, nodes.nodes.is_empty()) {
         (None, true) => Err(CommandError::NoNode { plugin }),
         (Some(_), false) => Err(CommandError::NodesAndSelector { plugin }),
@@ -271,6 +283,10 @@ mod tests {
         assert!(named("").unwrap_err().contains("USAGE: kubectl x NODE"));
         assert!(named("a -l pool=x").unwrap_err().contains("both"));
         assert!(named("--selector=").unwrap_err().contains("empty"));
+        assert_eq!(named("--pool blue"), Ok(Targets::Pool("blue".to_owned())));
+        assert!(named("--pool=").unwrap_err().contains("empty"));
+        assert!(named("a --pool blue").unwrap_err().contains("--pool"));
+        assert!(named("-l a=b --pool blue").unwrap_err().contains("--pool"));
     }
 
     #[test]

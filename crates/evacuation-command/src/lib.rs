@@ -17,6 +17,7 @@ mod guests;
 mod job;
 mod look;
 mod nodes;
+mod pools;
 mod render;
 mod rights;
 mod session;

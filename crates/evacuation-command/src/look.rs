@@ -20,6 +20,7 @@ use kubectl_common::report::Output;
 
 use crate::failure::{CommandError, call_failed, list_failed};
 use crate::job::{Job, Targets};
+use crate::pools::{Onto, Pools};
 use crate::session::{Session, now};
 use crate::{guests, nodes, rights};
 
@@ -36,9 +37,11 @@ pub(crate) struct Look {
     pub(crate) missing: Vec<MissingRight>,
     /// What else keeps the run from beginning.
     pub(crate) obstacle: Option<CommandError>,
+    /// Where replacements are expected.
+    pub(crate) onto: Option<Onto>,
 }
 
-/// Looks. `None`: the selector chooses no node.
+/// Looks. `None`: no node is meant.
 pub(crate) async fn look(
     job: &Job,
     session: &Session,
@@ -46,10 +49,17 @@ pub(crate) async fn look(
     targets: &Targets,
 ) -> Result<Option<Look>, Failure> {
     let request = &job.request;
-    let (targets, all_nodes) = find_nodes(session, targets).await?;
+    let pools = if job.onto.is_some() || matches!(targets, Targets::Pool(_)) {
+        Some(Pools::look(session).await?)
+    } else {
+        None
+    };
+    let (targets, all_nodes) = find_nodes(job, session, targets, pools.as_ref()).await?;
     if targets.is_empty() {
         return Ok(None);
     }
+    let onto = pools.as_ref().zip(job.onto.as_ref());
+    let onto = onto.map(|(pools, name)| pools.onto(job, session, name, &targets)).transpose()?;
     check_marks(&all_nodes, &targets)?;
     warn_of_marks(session.plugin, output, &all_nodes, &targets);
     let with_handovers = request.strategy != Strategy::Evict;
@@ -90,6 +100,9 @@ pub(crate) async fn look(
             preflight::denied_patches(&session.access, &plan, &observation.cluster, now()).await;
         plan = make(&circumstances);
     }
+    if let Some(onto) = &onto {
+        onto.forecast(session, &targets, &mut plan).await?;
+    }
     if installation.is_some() {
         guests::forecast(session, &targets, &observation.cluster, &mut plan, output).await;
     }
@@ -100,10 +113,15 @@ pub(crate) async fn look(
     {
         guests::rehearse(session, installation, &observation.cluster, &mut plan, output).await;
     }
-    Ok(Some(Look { targets, observation, circumstances, plan, missing, obstacle }))
+    Ok(Some(Look { targets, observation, circumstances, plan, missing, obstacle, onto }))
 }
 
-async fn find_nodes(session: &Session, targets: &Targets) -> Result<(Vec<NodeName>, Vec<Node>), Failure> {
+async fn find_nodes(
+    job: &Job,
+    session: &Session,
+    targets: &Targets,
+    pools: Option<&Pools>,
+) -> Result<(Vec<NodeName>, Vec<Node>), Failure> {
     let all_nodes = observe::nodes(&session.access).await.map_err(|error| list_failed(session, &error))?;
     let names = match targets {
         Targets::Named(names) => {
@@ -113,6 +131,12 @@ async fn find_nodes(session: &Session, targets: &Targets) -> Result<(Vec<NodeNam
         Targets::Selected(selector) => {
             let names = observe::node_names(&session.access, selector).await;
             names.map_err(|error| list_failed(session, &error))?
+        }
+        Targets::Pool(name) => {
+            let entry = pools.map(|pools| pools.find(job, session, "--pool", name)).transpose()?;
+            let names = entry.map(|entry| entry.node_names()).unwrap_or_default();
+            // A machine may remember a node that is gone.
+            names.into_iter().filter(|name| all_nodes.iter().any(|node| node.name == *name)).collect()
         }
     };
     Ok((names, all_nodes))

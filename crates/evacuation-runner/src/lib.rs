@@ -16,5 +16,6 @@ pub mod live_view;
 pub mod observe;
 pub mod preflight;
 pub mod rights;
+pub mod room;
 pub mod run;
 pub mod virtual_machines;

@@ -3,7 +3,7 @@
 //! Guests, migrations and launcher pods are read of the whole cluster: a guest on the node may be of any namespace, the
 //! slots of a migration are the cluster's, and "no virtual machine is left" is a statement about all of them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use cluster_model::identity::NodeName;
 use cluster_model::identity::PodId;
@@ -11,7 +11,6 @@ use cluster_model::kubevirt::{
     Features, Host, HotplugPod, KubeVirt, LauncherPod, Migration, Version, VirtualChange, VirtualMachine,
     VirtualMachineInstance, VirtualMachineReply,
 };
-use cluster_model::resources::Resources;
 use cluster_model::snapshot::{Change, ClusterSnapshot};
 use k8s_openapi::api::core::v1 as core;
 use kube::Api;
@@ -159,21 +158,6 @@ pub async fn observe(
         }
     }
     Ok(namespaces)
-}
-
-/// What the pods of the whole cluster take of each node.
-pub async fn taken(access: &ApiAccess) -> Result<BTreeMap<NodeName, Resources>, ListError> {
-    let mut taken: BTreeMap<NodeName, Resources> = BTreeMap::new();
-    let pods = Api::<core::Pod>::all(access.client.clone());
-    let living = ListParams::default().fields("status.phase!=Succeeded,status.phase!=Failed");
-    each_page(access, &pods, None, &living, |pod| {
-        let Some(spec) = pod.spec else { return };
-        if let Some(node) = spec.node_name.clone() {
-            taken.entry(NodeName(node)).or_default().add(&Resources::of_pod(&spec));
-        }
-    })
-    .await?;
-    Ok(taken)
 }
 
 /// What the server itself says to the eviction of a launcher pod, asked as a dry run. `None`: it would be granted.

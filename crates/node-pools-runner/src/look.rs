@@ -9,7 +9,6 @@ use kube::api::ListParams;
 use node_pools::address::{Address, Resource};
 use node_pools::inventory::{Inventory, KindName};
 use node_pools::node::PoolNode;
-use node_pools::provider::PoolProvider;
 use serde_json::Value;
 
 use crate::Places;
@@ -27,11 +26,10 @@ pub struct LookError {
     pub source: CallError,
 }
 
-/// Reads everything that these providers have to see, and the nodes.
-pub async fn look(places: &Places, providers: &[Box<dyn PoolProvider>]) -> Result<Inventory, LookError> {
+/// Reads all objects of these kinds, as far as they are served, and the nodes.
+pub async fn look(places: &Places, kinds: &[KindName]) -> Result<Inventory, LookError> {
     let mut inventory = Inventory::default();
-    let kinds: Vec<KindName> = providers.iter().flat_map(|provider| provider.kinds()).copied().collect();
-    for resource in served(&places.management, &kinds).await? {
+    for resource in served(&places.management, kinds).await? {
         for object in list(&places.management, &resource, None).await? {
             inventory.put(&resource, object);
         }

@@ -2,7 +2,7 @@
 //! over documents that somebody else has read.
 //!
 //! ```text
-//! Inventory (what was read) ─► PoolProvider::pools ─► Pool
+//! Inventory (what was read) ─► PoolReader::pools  ─► Directory of Pools and their nodes
 //!                          └─► PoolProvider::copy  ─► CopyPlan { documents, steps, changes, findings }
 //! ```
 //!
@@ -14,6 +14,7 @@
 pub mod address;
 pub mod copy_plan;
 pub mod difference;
+pub mod directory;
 pub mod document;
 pub mod finding;
 pub mod inventory;
@@ -21,6 +22,7 @@ pub mod labels;
 pub mod mark;
 pub mod name;
 pub mod node;
+pub mod node_label;
 pub mod pool;
 pub mod provider;
 pub mod providers;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use cluster_model::demand::Offer;
 use cluster_model::identity::{NodeName, Uid};
 use cluster_model::resources::Resources;
 use jiff::Timestamp;
@@ -95,6 +96,16 @@ impl fmt::Display for Wait {
 }
 
 impl PoolNode {
+    /// Returns what the scheduler sees of it.
+    pub fn offer(&self) -> Offer {
+        Offer {
+            name: self.name.0.clone(),
+            labels: self.labels.clone(),
+            taints: self.taints.clone(),
+            allocatable: self.allocatable.clone(),
+        }
+    }
+
     /// Returns what the node waits for before work may be put on it; `None`: it is ready. `start_up_taints` are those of
     /// its pool; `at_least` is what a node of the old pool offers.
     pub fn waits_for(&self, start_up_taints: &[String], at_least: Option<&Resources>) -> Option<Wait> {

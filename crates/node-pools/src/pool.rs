@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::address::Address;
 use crate::mark::{CopyMark, Source};
+use crate::node_label::NodeLabel;
 
 /// Who makes and removes the nodes of a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -27,6 +28,17 @@ impl ProviderName {
             Self::Unbuilt => "unbuilt",
         }
     }
+}
+
+/// What brings the nodes of a pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Supply {
+    /// Its size: as many as it is told to have.
+    Sized,
+    /// Pods that find no room elsewhere; without any it has no nodes.
+    OnDemand,
+    /// Somebody else joins them.
+    External,
 }
 
 /// Something that is wrong with a pool.
@@ -67,6 +79,10 @@ pub struct Pool {
     pub object: Option<Address>,
     /// The uid of that object; of a pool that is a list entry, that of its object and the entry's name.
     pub uid: String,
+    /// The label that is all that its nodes have in common; `None`: an object tells which nodes are its own.
+    pub label: Option<NodeLabel>,
+    /// What brings its nodes.
+    pub supply: Supply,
     /// How many nodes it is to have; `None`: as many as are there.
     pub size: Option<u32>,
     /// Who changes its size: `Cluster Autoscaler, 1 to 5`.
@@ -95,6 +111,11 @@ impl Pool {
     /// Returns the name that people know it by.
     pub fn known_as(&self) -> &str {
         self.alias.as_deref().unwrap_or(&self.name)
+    }
+
+    /// Whether nodes come to it when pods find no room on those that it has.
+    pub fn grows(&self) -> bool {
+        !self.is_frozen && (self.supply == Supply::OnDemand || !self.scaled_by.is_empty())
     }
 
     /// Whether somebody who types `name` may mean it.

@@ -8,8 +8,9 @@ use crate::inventory::{Inventory, KindName};
 use crate::pool::{Member, Pool, ProviderName};
 use crate::step::Step;
 
-/// A provider. All of its answers are made from an [`Inventory`]; it never asks a server itself.
-pub trait PoolProvider {
+/// Which pools a provider has, and which nodes belong to them: all that emptying a pool asks for. All answers are made
+/// from an [`Inventory`]; no server is asked.
+pub trait PoolReader {
     /// Returns which one it is.
     fn name(&self) -> ProviderName;
 
@@ -19,12 +20,15 @@ pub trait PoolProvider {
     /// Returns the pools.
     fn pools(&self, inventory: &Inventory) -> Vec<Pool>;
 
+    /// Returns the machines of a pool.
+    fn members(&self, inventory: &Inventory, pool: &Pool) -> Vec<Member>;
+}
+
+/// What else a provider can do with its pools: plans, made from an [`Inventory`] as well.
+pub trait PoolProvider: PoolReader {
     /// Returns the further kinds, as group and kind, of which everything in the pool's namespace has to be read before it
     /// can be copied or removed: what it refers to, and who else may refer to that.
     fn kinds_beside(&self, inventory: &Inventory, pool: &Pool) -> Vec<(String, String)>;
-
-    /// Returns the machines of a pool.
-    fn members(&self, inventory: &Inventory, pool: &Pool) -> Vec<Member>;
 
     /// Plans a copy, or what is missing of one.
     fn copy(&self, inventory: &Inventory, pool: &Pool, request: &CopyRequest) -> Result<CopyPlan, Refusal>;

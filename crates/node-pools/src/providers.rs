@@ -1,10 +1,15 @@
 //! The providers, one folder or file each, in the order in which they are asked.
 
-use crate::provider::PoolProvider;
+use crate::provider::{PoolProvider, PoolReader};
 
 pub mod cluster_api;
 
 /// Returns all providers that are built.
 pub fn all() -> Vec<Box<dyn PoolProvider>> {
+    vec![Box::new(cluster_api::ClusterApi)]
+}
+
+/// Returns what tells their pools. A program that only asks for nodes is linked without the plans of copies.
+pub fn readers() -> Vec<Box<dyn PoolReader>> {
     vec![Box::new(cluster_api::ClusterApi)]
 }

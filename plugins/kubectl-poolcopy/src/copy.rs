@@ -57,7 +57,7 @@ pub(crate) async fn run(
     };
     Box::pin(build::carry_out(session, &mut chosen, interrupts, &words, afterwards)).await?;
     session.output.note(&render::proof(&plan, &fidelity, states.len()));
-    session.output.note(&next(session, &chosen));
+    session.output.note(&next(session, &chosen, &plan.target));
     finished(session, &chosen, &plan, Some(fidelity), states);
     Ok(ExitStatus::Done)
 }
@@ -135,10 +135,12 @@ fn finished(
 }
 
 /// The commands of the next two steps.
-fn next(session: &Session, chosen: &Chosen<'_>) -> String {
+fn next(session: &Session, chosen: &Chosen<'_>, target: &str) -> String {
     let members = chosen.provider.members(&chosen.inventory, &chosen.pool);
     let nodes: Vec<_> = members.into_iter().filter_map(|member| member.node).collect();
-    let drain = session.drain(&nodes);
+    let pools = chosen.provider.pools(&chosen.inventory);
+    let copy = follow::copy_of(&chosen.pool, target, &pools);
+    let drain = session.drain(&chosen.pool, copy, &nodes);
     let old = chosen.pool.known_as();
     let retire = session.command(old, "--retire");
     let undo = session.command(old, "--undo");

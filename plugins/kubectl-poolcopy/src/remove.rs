@@ -100,10 +100,10 @@ fn plan(session: &Session, chosen: &Chosen<'_>) -> Result<Vec<Step>, Refusal> {
 /// The nodes that go, and the command that empties them.
 fn leaving(session: &Session, chosen: &Chosen<'_>) -> (Vec<NodeName>, String) {
     let Pair { source, copy } = pair(chosen);
-    let from = if session.job.goal == Goal::Undo { copy } else { source };
+    let (from, onto) = if session.job.goal == Goal::Undo { (copy, None) } else { (source, copy) };
     let members = from.iter().flat_map(|pool| chosen.provider.members(&chosen.inventory, pool));
     let nodes: Vec<_> = members.filter_map(|member| member.node).collect();
-    let next = session.drain(&nodes);
+    let next = session.drain(from.as_ref().unwrap_or(&chosen.pool), onto.as_ref(), &nodes);
     (nodes, next)
 }
 

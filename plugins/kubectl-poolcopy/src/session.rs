@@ -4,12 +4,14 @@ use api_access::{ApiAccess, CallError, Patience};
 use cluster_model::identity::NodeName;
 use jiff::Timestamp;
 use kubectl_common::connect::{Connection, connect};
-use kubectl_common::failure::Failure;
+use kubectl_common::failure::{Failure, shell_word};
 use kubectl_common::report::Output;
 use kubectl_common::terminal::Terminal;
 use node_pools::finding::Refusal;
+use node_pools::inventory::KindName;
 use node_pools::mark::Maker;
-use node_pools::provider::PoolProvider;
+use node_pools::pool::Pool;
+use node_pools::provider::{PoolProvider, PoolReader};
 use node_pools::providers;
 use node_pools::step::Step;
 use node_pools_runner::Places;
@@ -75,6 +77,16 @@ impl Session {
         self.management.as_ref().unwrap_or(&self.workload)
     }
 
+    /// Returns the kinds that tell of pools.
+    pub(crate) fn kinds(&self) -> Vec<KindName> {
+        self.providers.iter().flat_map(|provider| provider.kinds()).copied().collect()
+    }
+
+    /// Returns the providers, as far as they tell of pools.
+    pub(crate) fn readers(&self) -> impl Iterator<Item = &dyn PoolReader> {
+        self.providers.iter().map(|provider| -> &dyn PoolReader { &**provider })
+    }
+
     /// Returns where a step is sent.
     pub(crate) fn place_of(&self, step: &Step) -> &ApiAccess {
         let is_node = step.target().is_some_and(|target| target.resource.group.is_empty());
@@ -117,11 +129,18 @@ impl Session {
 }
 
 impl Session {
-    /// Returns the command line that hands the work of these nodes over.
-    pub(crate) fn drain(&self, nodes: &[NodeName]) -> String {
-        let mut names: Vec<_> = nodes.iter().map(|node| node.0.as_str()).collect();
-        names.sort_unstable();
-        self.workload.kubectl(&format!("safedrain {}", names.join(" ")))
+    /// Returns the command line that hands the work of a pool's nodes over, to another pool if there is one.
+    pub(crate) fn drain(&self, pool: &Pool, onto: Option<&Pool>, nodes: &[NodeName]) -> String {
+        if self.management.is_some() {
+            // Where the pools' objects are in another cluster, safedrain does not see them.
+            let mut names: Vec<_> = nodes.iter().map(|node| node.0.as_str()).collect();
+            names.sort_unstable();
+            return self.workload.kubectl(&format!("safedrain {}", names.join(" ")));
+        }
+        let word = |pool: &Pool| shell_word(pool.known_as()).into_owned();
+        let onto = onto.map(|onto| format!(" --onto {}", word(onto))).unwrap_or_default();
+        let namespace = self.job.namespace.as_ref().map(|name| format!(" -n {name}")).unwrap_or_default();
+        self.workload.kubectl(&format!("safedrain --pool {}{onto}{namespace}", word(pool)))
     }
 }
 

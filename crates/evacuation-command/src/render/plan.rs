@@ -48,6 +48,7 @@ pub(crate) fn refusal_line(refusal: &RefusedPod) -> String {
     let subject = match refusal.kind {
         RefusalKind::VirtualMachine => format!("virtual machine {}/{}:", pod.namespace, pod.name),
         RefusalKind::StrayLauncher
+        | RefusalKind::FitsNowhere
         | RefusalKind::CannotSurge
         | RefusalKind::ManyBudgets
         | RefusalKind::BudgetNeverAllows

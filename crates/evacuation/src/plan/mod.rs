@@ -152,6 +152,14 @@ pub struct Forecast {
 pub enum Fits {
     /// Nobody has looked.
     Unknown,
+    /// A node has room for it beside all others that leave.
+    Yes,
+    /// Only if others that leave as well go elsewhere or later.
+    Depends,
+    /// No node that is there has; more may come.
+    NeedsScaleUp,
+    /// No node has.
+    No,
 }
 
 impl Default for Forecast {
@@ -205,6 +213,8 @@ pub enum RefusalKind {
     VirtualMachine,
     /// A launcher pod that will not go by itself.
     StrayLauncher,
+    /// It would be evicted, and no node on which it is expected can take its replacement.
+    FitsNowhere,
     /// One of kubectl's own refusals.
     #[serde(untagged)]
     Kubectl(disposition::Refusal),

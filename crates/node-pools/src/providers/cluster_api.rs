@@ -20,8 +20,8 @@ use crate::copy_plan::{CopyPlan, CopyRequest};
 use crate::finding::Refusal;
 use crate::inventory::{Inventory, KindName};
 use crate::mark::CopyMark;
-use crate::pool::{Member, Pool, ProviderName};
-use crate::provider::PoolProvider;
+use crate::pool::{Member, Pool, ProviderName, Supply};
+use crate::provider::{PoolProvider, PoolReader};
 use crate::step::Step;
 
 use object::Set;
@@ -48,7 +48,7 @@ const TOPOLOGY_POOL: &str = "topology.cluster.x-k8s.io/pool-name";
 #[derive(Clone, Copy, Debug)]
 pub struct ClusterApi;
 
-impl PoolProvider for ClusterApi {
+impl PoolReader for ClusterApi {
     fn name(&self) -> ProviderName {
         ProviderName::ClusterApi
     }
@@ -62,6 +62,12 @@ impl PoolProvider for ClusterApi {
         sets.map(|(address, object)| pool_of(&Set::new(address, object), inventory)).collect()
     }
 
+    fn members(&self, inventory: &Inventory, pool: &Pool) -> Vec<Member> {
+        set_of(inventory, pool).map(|set| machine::members(inventory, &set)).unwrap_or_default()
+    }
+}
+
+impl PoolProvider for ClusterApi {
     fn kinds_beside(&self, inventory: &Inventory, pool: &Pool) -> Vec<(String, String)> {
         let Some(set) = set_of(inventory, pool) else { return Vec::new() };
         // A control plane's templates may be shared with workers, and are looked for before one is deleted.
@@ -74,10 +80,6 @@ impl PoolProvider for ClusterApi {
         kinds.sort();
         kinds.dedup();
         kinds
-    }
-
-    fn members(&self, inventory: &Inventory, pool: &Pool) -> Vec<Member> {
-        set_of(inventory, pool).map(|set| machine::members(inventory, &set)).unwrap_or_default()
     }
 
     fn copy(&self, inventory: &Inventory, pool: &Pool, request: &CopyRequest) -> Result<CopyPlan, Refusal> {
@@ -152,6 +154,8 @@ fn pool_of(set: &Set<'_>, inventory: &Inventory) -> Pool {
         alias,
         object: Some(set.address.clone()),
         uid: set.uid().to_owned(),
+        label: None,
+        supply: Supply::Sized,
         size: set.replicas(),
         scaled_by: settings::scaled_by(set.object).into_iter().collect(),
         troubles: object::troubles(set, inventory),

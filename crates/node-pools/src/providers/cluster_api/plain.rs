@@ -14,7 +14,7 @@ use crate::inventory::Inventory;
 use crate::labels::keepers;
 use crate::mark::{COPY, CopyMark, FROZEN};
 use crate::pool::Pool;
-use crate::provider::PoolProvider;
+use crate::provider::PoolReader;
 use crate::step::Step;
 
 /// What makes a copy another pool.

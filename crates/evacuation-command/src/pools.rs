@@ -1,0 +1,229 @@
+//! Pools of nodes: which nodes `--pool` means, and whether the pool of `--onto` has room for what leaves.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cluster_model::demand::{Demand, Misfit, Offer};
+use cluster_model::identity::{NodeName, PodId, Uid};
+use cluster_model::landing::{Landing, landings};
+use evacuation::plan::{Action, DrainPlan, Fits, Forecast, RefusalKind, RefusedPod};
+use evacuation_runner::room;
+use kubectl_common::failure::Failure;
+use node_pools::directory::{Directory, Entry, NotFound, Wanted};
+use node_pools::inventory::Inventory;
+use node_pools::pool::ProviderName;
+use node_pools::providers;
+use node_pools_runner::{Places, look};
+
+use crate::failure::{CommandError, call_failed, list_failed};
+use crate::job::Job;
+use crate::session::Session;
+
+/// How many pods are named one by one.
+const NAMED: usize = 5;
+
+/// The pools of the cluster.
+pub(crate) struct Pools {
+    inventory: Inventory,
+    directory: Directory,
+}
+
+/// The pool on which replacements are expected.
+#[derive(Clone, Debug)]
+pub(crate) struct Onto {
+    /// Its name, as it was typed.
+    pub(crate) name: String,
+    /// Its nodes.
+    nodes: BTreeSet<NodeName>,
+    /// Those that take pods now.
+    open: Vec<Offer>,
+    /// Whether more come when pods find no room.
+    grows: bool,
+}
+
+impl Pools {
+    /// Looks at the pools.
+    pub(crate) async fn look(session: &Session) -> Result<Self, Failure> {
+        let places = Places { management: session.access.clone(), workload: session.access.clone() };
+        let readers = providers::readers();
+        let kinds: Vec<_> = readers.iter().flat_map(|reader| reader.kinds()).copied().collect();
+        let inventory =
+            look::look(&places, &kinds).await.map_err(|error| call_failed(session, &error.source, &error.attempt))?;
+        let directory = Directory::read(&inventory, readers.iter().map(|reader| &**reader));
+        Ok(Self { inventory, directory })
+    }
+
+    /// Finds the pool that a flag names.
+    pub(crate) fn find(
+        &self,
+        job: &Job,
+        session: &Session,
+        flag: &'static str,
+        name: &str,
+    ) -> Result<Entry, CommandError> {
+        let wanted = Wanted { name, namespace: job.kube.namespace.as_deref(), provider: None };
+        let name = name.to_owned();
+        self.directory.find(&self.inventory, &wanted).map_err(|why| match why {
+            NotFound::Ambiguous { found } => CommandError::AmbiguousPool { flag, name, found },
+            NotFound::NoPools => self.unknown(session, flag, name, Vec::new()),
+            NotFound::Unknown { similar } => self.unknown(session, flag, name, similar),
+        })
+    }
+
+    fn unknown(&self, session: &Session, flag: &'static str, name: String, similar: Vec<String>) -> CommandError {
+        let is_empty = self.directory.entries().is_empty();
+        CommandError::UnknownPool { flag, name, similar, is_empty, list: session.connection.kubectl("poolcopy --list") }
+    }
+
+    /// Finds the pool of `--onto`, and what it can take. Refused if it can take nothing, or is what is to be emptied.
+    pub(crate) fn onto(
+        &self,
+        job: &Job,
+        session: &Session,
+        name: &str,
+        targets: &[NodeName],
+    ) -> Result<Onto, CommandError> {
+        let entry = self.find(job, session, "--onto", name)?;
+        let nodes: BTreeSet<_> = entry.node_names().into_iter().collect();
+        if let Some(node) = targets.iter().find(|target| nodes.contains(*target)) {
+            return Err(CommandError::OntoItself { name: name.to_owned(), node: node.clone() });
+        }
+        let (mut open, mut waits) = (Vec::new(), Vec::new());
+        for node in entry.nodes(&self.inventory) {
+            match node.waits_for(&[], None) {
+                None => open.push(node.offer()),
+                Some(wait) => waits.push(format!("node {} waits for {wait}", node.name)),
+            }
+        }
+        let grows = entry.pool.grows();
+        if open.is_empty() && !grows {
+            return Err(CommandError::OntoNotReady { name: name.to_owned(), waits });
+        }
+        Ok(Onto { name: name.to_owned(), nodes, open, grows })
+    }
+}
+
+/// The nodes that a pool has now and `known` has not. A pool that is only a label of somebody's own tells nothing of
+/// whose the newcomers are: they are returned as strangers.
+pub(crate) async fn joined(
+    job: &Job,
+    session: &Session,
+    name: &str,
+    known: &BTreeSet<NodeName>,
+) -> Result<Joined, Failure> {
+    let pools = Pools::look(session).await?;
+    let Ok(entry) = pools.find(job, session, "--pool", name) else { return Ok(Joined::default()) };
+    let newcomers = entry.node_names().into_iter().filter(|node| !known.contains(node)).collect();
+    Ok(match entry.pool.provider {
+        ProviderName::Labels => Joined { members: Vec::new(), strangers: newcomers },
+        _ => Joined { members: newcomers, strangers: Vec::new() },
+    })
+}
+
+/// Nodes that have come during a run.
+#[derive(Debug, Default)]
+pub(crate) struct Joined {
+    /// By their provider's word they belong to the pool that is being emptied.
+    pub(crate) members: Vec<NodeName>,
+    /// They only look like it.
+    pub(crate) strangers: Vec<NodeName>,
+}
+
+impl Onto {
+    /// Says in one sentence what is expected of it.
+    pub(crate) fn introduction(&self) -> String {
+        let nodes = match self.open.len() {
+            1 => "1 node takes pods now".to_owned(),
+            number => format!("{number} nodes take pods now"),
+        };
+        let more = if self.grows { ", and more come when they are needed" } else { "" };
+        format!("replacements are expected on {}: {nodes}{more}", self.name)
+    }
+
+    /// Writes into the plan where replacements fit on the pool. A pod that would be evicted and fits nowhere there stands
+    /// in the way; one that is handed over serves on until its replacement does, so for it that is a warning.
+    pub(crate) async fn forecast(
+        &self,
+        session: &Session,
+        targets: &[NodeName],
+        plan: &mut DrainPlan,
+    ) -> Result<(), Failure> {
+        let room = room::look(&session.access, &targets.iter().cloned().collect())
+            .await
+            .map_err(|error| list_failed(session, &error))?;
+        let moves = |action| matches!(action, Action::Handover | Action::Evict);
+        let demands: BTreeMap<Uid, Demand> = plan
+            .pods()
+            .filter(|(_, pod)| moves(pod.action))
+            .filter_map(|(_, pod)| Some((pod.pod.uid.clone(), room.demands.get(&pod.pod.uid)?.clone())))
+            .collect();
+        let found = landings(&demands, &self.open, &room.taken);
+        self.note(&found, plan);
+        Ok(())
+    }
+
+    fn note(&self, found: &BTreeMap<Uid, Landing>, plan: &mut DrainPlan) {
+        let name = &self.name;
+        for node in &mut plan.nodes {
+            for pod in &mut node.pods {
+                let Some(landing) = found.get(&pod.pod.uid) else { continue };
+                let (forecast, warning) = match landing {
+                    Landing::Fits(node) => (forecast(Fits::Yes, vec![node.clone()], None), None),
+                    Landing::Competes => {
+                        let why = format!("{name} has room for it, but not for all that are to leave");
+                        let fits = if self.grows { Fits::NeedsScaleUp } else { Fits::Depends };
+                        let warning = (!self.grows).then(|| format!("{why}: it may go elsewhere, or wait"));
+                        (forecast(fits, Vec::new(), Some(why)), warning)
+                    }
+                    // What a node that is not there yet will lack, nobody knows.
+                    Landing::Nowhere(_) if self.grows => {
+                        let why = format!("no node of {name} has room for it now; the pool grows");
+                        (forecast(Fits::NeedsScaleUp, Vec::new(), Some(why)), None)
+                    }
+                    Landing::Nowhere(reasons) => {
+                        let why = format!("no node of {name} can take it ({})", told(reasons));
+                        let warning = (pod.action == Action::Handover)
+                            .then(|| format!("{why}: if it finds no place elsewhere, the old pod stays and serves on"));
+                        if pod.action == Action::Evict {
+                            plan.refusals.push(RefusedPod {
+                                node: node.name.clone(),
+                                pod: pod.pod.clone(),
+                                kind: RefusalKind::FitsNowhere,
+                                message: format!("would be evicted, and {why}"),
+                                remedy: "without --onto it goes wherever there is room".to_owned(),
+                            });
+                        }
+                        (forecast(Fits::No, Vec::new(), Some(why)), warning)
+                    }
+                };
+                pod.forecast = forecast;
+                pod.warnings.extend(warning);
+            }
+        }
+    }
+
+    /// Tells which replacements run on nodes that are none of the pool's; `None`: none does.
+    pub(crate) fn strays<'a>(&self, replacements: impl Iterator<Item = (&'a PodId, &'a NodeName)>) -> Option<String> {
+        let outside: Vec<_> = replacements.filter(|(_, node)| !self.nodes.contains(*node)).collect();
+        let named: Vec<_> = outside.iter().take(NAMED).map(|(pod, node)| format!("{pod} on {node}")).collect();
+        let more = outside.len().saturating_sub(NAMED);
+        let more = if more > 0 { format!(", and {more} more") } else { String::new() };
+        let verb = if outside.len() == 1 { "replacement runs" } else { "replacements run" };
+        (!outside.is_empty())
+            .then(|| format!("{} {verb} outside {}: {}{more}", outside.len(), self.name, named.join(", ")))
+    }
+
+    /// Learns of nodes that came to the pool since.
+    pub(crate) fn extend(&mut self, nodes: Vec<NodeName>) {
+        self.nodes.extend(nodes);
+    }
+}
+
+fn forecast(fits: Fits, nodes: Vec<NodeName>, reason: Option<String>) -> Forecast {
+    Forecast { fits, nodes, reason }
+}
+
+/// `2 nodes lack label x=y, 1 has taint z`.
+fn told(reasons: &BTreeMap<Misfit, usize>) -> String {
+    let told: Vec<_> = reasons.iter().map(|(why, count)| format!("{count} {why}")).collect();
+    told.join(", ")
+}
