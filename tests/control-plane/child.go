@@ -56,9 +56,11 @@ func (s *spawner) start(command *exec.Cmd) error {
 
 // child is one program of the control plane. It can be stopped and started again with the same arguments.
 type child struct {
-	name    string
-	path    string
-	args    []string
+	name string
+	path string
+	args []string
+	// env is its environment; nil is this process's own.
+	env     []string
 	logPath string
 	// running is its newest process, also after that has ended.
 	running *process
@@ -87,6 +89,7 @@ func (c *child) start(spawner *spawner, died chan<- *process) error {
 	}
 	defer log.Close()
 	command := exec.Command(c.path, c.args...)
+	command.Env = c.env
 	command.Stdout, command.Stderr = log, log
 	if err := spawner.start(command); err != nil {
 		return fmt.Errorf("start %s: %w", c.name, err)

@@ -36,6 +36,8 @@ type clusterOptions struct {
 	apiServerFlags []string
 	// clusterAPI adds the core manager of Cluster API, which is not started with the others.
 	clusterAPI bool
+	// karpenter adds Karpenter with its kwok provider, which is not started with the others either.
+	karpenter bool
 }
 
 // cluster is the running control plane.
@@ -47,9 +49,10 @@ type cluster struct {
 	children    []*child
 	spawner     *spawner
 	died        chan *process
-	// webhooks and clusterAPIHealth are URLs of the core manager of Cluster API, empty without one.
-	webhooks         string
-	clusterAPIHealth string
+	// webhooks is a URL of the core manager of Cluster API, empty without one.
+	webhooks string
+	// health is where the children that are started later say that they are ready, by name.
+	health map[string]string
 }
 
 // newCluster writes every file the children need and starts none of them.
@@ -86,6 +89,7 @@ func newCluster(options clusterOptions) (*cluster, error) {
 			Timeout:   5 * time.Second,
 			Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}},
 		},
+		health:  map[string]string{},
 		spawner: newSpawner(),
 		died:    make(chan *process),
 	}
@@ -108,7 +112,14 @@ func newCluster(options clusterOptions) (*cluster, error) {
 		}, stages...)...),
 	}
 	if options.clusterAPI {
-		return c, c.addClusterAPI(options)
+		if err := c.addClusterAPI(options); err != nil {
+			return nil, err
+		}
+	}
+	if options.karpenter {
+		if err := c.addKarpenter(options); err != nil {
+			return nil, err
+		}
 	}
 	return c, nil
 }

@@ -16,7 +16,7 @@ const (
 //
 // Its webhook server listens on every interface and knows no other way, so nothing but loopback may be there.
 func (c *cluster) addClusterAPI(options clusterOptions) error {
-	if err := onlyLoopback(); err != nil {
+	if err := onlyLoopback("--cluster-api: its webhook server listens"); err != nil {
 		return err
 	}
 	ports, err := freePorts(3)
@@ -34,7 +34,7 @@ func (c *cluster) addClusterAPI(options clusterOptions) error {
 	}
 	webhooks, health, diagnostics := ports[0], ports[1], ports[2]
 	c.webhooks = fmt.Sprintf("https://127.0.0.1:%d", webhooks)
-	c.clusterAPIHealth = fmt.Sprintf("http://127.0.0.1:%d/readyz", health)
+	c.health[nameClusterAPI] = fmt.Sprintf("http://127.0.0.1:%d/readyz", health)
 	c.children = append(c.children, newChild(options.dir, nameClusterAPI, filepath.Join(filepath.Dir(options.program), nameClusterAPI),
 		"--kubeconfig="+componentKubeconfig(options.dir, userClusterAPI),
 		fmt.Sprintf("--webhook-port=%d", webhooks),
@@ -49,14 +49,15 @@ func (c *cluster) addClusterAPI(options clusterOptions) error {
 	return nil
 }
 
-func onlyLoopback() error {
+// onlyLoopback refuses where a program that listens on every interface could be reached from outside.
+func onlyLoopback(who string) error {
 	interfaces, err := net.Interfaces()
 	if err != nil {
 		return fmt.Errorf("look at the network interfaces: %w", err)
 	}
 	for _, found := range interfaces {
 		if found.Flags&net.FlagLoopback == 0 && found.Flags&net.FlagUp != 0 {
-			return errors.New("--cluster-api: its webhook server listens on every network interface, and " + found.Name +
+			return errors.New(who + " on every network interface, and " + found.Name +
 				" leads out of this machine; scripts/only-loopback COMMAND runs a command where there is only loopback")
 		}
 	}

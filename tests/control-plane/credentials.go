@@ -34,6 +34,7 @@ const (
 	userScheduler         = "system:kube-scheduler"
 	userKwok              = "kwok"
 	userClusterAPI        = "cluster-api"
+	userKarpenter         = "karpenter"
 )
 
 // user is one line of the API server's token file.
@@ -114,6 +115,7 @@ func (c *credentials) writeTokens() error {
 		{name: userScheduler, group: mastersGroup},
 		{name: userKwok, group: mastersGroup},
 		{name: userClusterAPI, group: mastersGroup},
+		{name: userKarpenter, group: mastersGroup},
 	}
 	for i := range operatorCount {
 		users = append(users, user{name: fmt.Sprintf("operator-%03d", i), group: mastersGroup})
@@ -139,7 +141,7 @@ func (c *credentials) writeKubeconfigs(dir string) error {
 	everyone := make([]string, 0, 1+operatorCount+limitedCount)
 	for name := range c.users {
 		switch name {
-		case userHarness, userControllerManager, userScheduler, userKwok, userClusterAPI:
+		case userHarness, userControllerManager, userScheduler, userKwok, userClusterAPI, userKarpenter:
 		default:
 			everyone = append(everyone, name)
 		}
@@ -147,7 +149,7 @@ func (c *credentials) writeKubeconfigs(dir string) error {
 	if err := c.writeKubeconfig(c.kubeconfig, userAdmin, everyone...); err != nil {
 		return err
 	}
-	for _, component := range []string{userControllerManager, userScheduler, userKwok, userClusterAPI} {
+	for _, component := range []string{userControllerManager, userScheduler, userKwok, userClusterAPI, userKarpenter} {
 		if err := c.writeKubeconfig(componentKubeconfig(dir, component), component, component); err != nil {
 			return err
 		}

@@ -26,6 +26,7 @@ const (
 	nameScheduler         = "kube-scheduler"
 	nameKwok              = "kwok"
 	nameClusterAPI        = "cluster-api"
+	nameKarpenter         = "karpenter"
 )
 
 // programs maps a subcommand to the program it is. They are made on demand: each registers flags and feature gates that

@@ -21,8 +21,8 @@ const runHelp = `Run a whole control plane on loopback until the standard input 
 One JSON line on the standard output says that it is ready. Then each input line is a command, answered by one JSON line:
   restart NAME   end a child politely and start it again with the same arguments (the same ports)
   stop NAME      end it          kill NAME   end it as a crash would          start NAME   start it again
-NAME is etcd, kube-apiserver, kube-controller-manager, kube-scheduler, kwok or, with --cluster-api, cluster-api: that one
-runs only after "start cluster-api", since it needs its custom resources.`
+NAME is etcd, kube-apiserver, kube-controller-manager, kube-scheduler, kwok or, with their flags, cluster-api and
+karpenter: those run only after "start NAME", since they need their custom resources.`
 
 // announcement is the line that says the control plane is ready.
 type announcement struct {
@@ -72,6 +72,7 @@ func newRunCommand() *cobra.Command {
 	flags.IntVar(&options.controllerManagerQPS, "kcm-qps", 200, "client limit of kube-controller-manager, requests a second; 0 leaves its own, 20")
 	flags.StringArrayVar(&options.apiServerFlags, "apiserver-flag", nil, "another flag for kube-apiserver, for example --runtime-config=policy/v1=false; may be repeated")
 	flags.BoolVar(&options.clusterAPI, "cluster-api", false, "have the core manager of Cluster API, too; only where loopback is the only network interface")
+	flags.BoolVar(&options.karpenter, "karpenter", false, "have Karpenter with its kwok provider, too; only where loopback is the only network interface")
 	_ = command.MarkFlagRequired("dir")
 	return command
 }
@@ -181,8 +182,8 @@ func obey(ctx context.Context, cluster *cluster, line string) error {
 	if err := child.start(cluster.spawner, cluster.died); err != nil {
 		return err
 	}
-	if name == nameClusterAPI {
-		return cluster.waitForURL(ctx, cluster.clusterAPIHealth)
+	if url, found := cluster.health[name]; found {
+		return cluster.waitForURL(ctx, url)
 	}
 	return cluster.waitForServer(ctx)
 }

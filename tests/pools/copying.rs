@@ -2,27 +2,14 @@
 
 use std::time::Duration;
 
-use e2e::{EndpointRecorder, Plugin, Run, eventually};
+use e2e::{EndpointRecorder, eventually};
 use serde_json::{Value, json};
 
 use crate::fleet::{Fleet, object};
+use crate::objects::{follow_advice, written};
 
 const DEPLOYMENTS: &str = "machinedeployments.cluster.x-k8s.io";
 const POOLS: &str = "machinepools.cluster.x-k8s.io";
-
-/// What a person wrote of an object.
-fn written(object: &Value) -> Value {
-    let metadata = &object["metadata"];
-    json!([object["spec"], metadata["labels"], metadata["annotations"], metadata["generation"]])
-}
-
-/// Runs the drain that a copy or a refusal names.
-async fn follow_advice(fleet: &Fleet, run: &Run) {
-    let line = run.stderr.lines().find(|line| line.contains("kubectl safedrain ")).unwrap();
-    let words = line.split("kubectl safedrain ").nth(1).unwrap();
-    let nodes = words.split(" --context").next().unwrap().trim_end_matches('`').split_whitespace();
-    Plugin::safedrain(&fleet.ns).args(["--settle=0s"]).args(nodes).run().await.expect_code(0);
-}
 
 #[tokio::test]
 async fn a_machine_deployment_is_copied_its_work_handed_over_and_then_it_is_retired() {
@@ -52,7 +39,7 @@ async fn a_machine_deployment_is_copied_its_work_handed_over_and_then_it_is_reti
     // Not before it is empty, and the refusal names the way.
     let refused = fleet.poolcopy(&["blue", "--retire"]).run().await.expect_code(3);
     assert!(refused.stderr.contains("blue is not empty"), "{refused}");
-    follow_advice(&fleet, &copied).await;
+    follow_advice(&fleet.ns, &copied).await;
     let retired = fleet.poolcopy(&["blue", "--retire"]).run().await.expect_code(0);
 
     recorder.stop().await;
@@ -93,7 +80,7 @@ async fn the_roles_of_the_file_are_enough() {
     fleet.poolcopy(&["blue", "--undo"]).user(&user).run().await.expect_code(0);
     fleet.poolcopy(&["blue"]).user(&user).run().await.expect_code(0);
     let refused = fleet.poolcopy(&["blue", "--retire"]).user(&user).run().await.expect_code(3);
-    follow_advice(&fleet, &refused).await;
+    follow_advice(&fleet.ns, &refused).await;
     fleet.poolcopy(&["blue", "--retire"]).user(&user).run().await.expect_code(0);
     let audit = e2e::AuditLog::of_user(fleet.ns.control_plane(), &user.name).await;
     let denied: Vec<_> = audit.events.iter().filter(|event| event.code == 403).map(e2e::AuditEvent::summary).collect();
@@ -157,7 +144,7 @@ async fn a_naive_copy_runs_away_and_is_stopped() {
     })
     .await;
     let refused = fleet.poolcopy(&["naive", "--retire"]).run().await.expect_code(3);
-    follow_advice(&fleet, &refused).await;
+    follow_advice(&fleet.ns, &refused).await;
     let retired = fleet.poolcopy(&["naive", "--retire"]).run().await.expect_code(0);
     assert_eq!(fleet.node_count().await, 1, "{retired}");
     fleet.nodes_of("blue", 1).await;
@@ -198,7 +185,7 @@ async fn a_topologys_pool_is_copied_in_its_cluster() {
     let again = fleet.poolcopy(&["blue"]).run().await.expect_code(0);
     assert!(again.stderr.contains("The copy has been made already"), "{again}");
 
-    follow_advice(&fleet, &copied).await;
+    follow_advice(&fleet.ns, &copied).await;
     let retired = fleet.poolcopy(&["blue", "--retire"]).run().await.expect_code(0);
     assert_eq!(fleet.node_count().await, 2, "{retired}");
     let cluster = fleet.get("clusters.cluster.x-k8s.io", "c2").await.unwrap();

@@ -1,16 +1,17 @@
-//! Nothing of a pool gets lost in its copy: every field of Cluster API's own schemas, and fields that they do not have.
+//! Nothing of a pool gets lost in its copy: every field of the providers' own schemas, and fields that they do not have.
 //!
 //! No cluster is needed: the documents are drawn from the schemas of the genuine custom resources, and planned with.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use e2e::ClusterApi;
+use e2e::{ClusterApi, Karpenter};
 use jiff::Timestamp;
 use node_pools::address::Resource;
 use node_pools::copy_plan::{CopyPlan, CopyRequest, fidelity};
 use node_pools::difference::differences;
 use node_pools::inventory::Inventory;
 use node_pools::mark::Maker;
+use node_pools::pool::Supply;
 use node_pools::providers;
 use serde_json::{Map, Value, json};
 
@@ -62,6 +63,46 @@ fn check(authored: &Value, kind: &str, reference: &str, is_pool: bool, draw: &mu
     }
     let plan = plan(&inventory).unwrap_or_else(|refusal| panic!("case {case}: {refusal}"));
     assert_eq!(plan.documents.len(), 3, "case {case}");
+    compare(&mut inventory, &plan, &sources, &json!({ "clusterName": "another" }), case);
+}
+
+/// A NodePool is one document; half of them have a size.
+#[test]
+fn only_the_declared_changes_of_a_node_pool_differ() {
+    let schema = Karpenter::schema("nodepools");
+    let mut fields = 0;
+    for case in 0..2 * CASES {
+        let mut draw = Draw { seed: case, count: 0, is_whole: case == 0 };
+        let mut spec = draw.value(&schema["properties"]["spec"], 0);
+        spec.as_object_mut().unwrap().remove("replicas");
+        if case % 2 == 0 {
+            spec["replicas"] = json!(2);
+        }
+        if spec["weight"].is_null() {
+            spec["weight"] = json!(7);
+        }
+        let authored = json!({
+            "apiVersion": "karpenter.sh/v1",
+            "kind": "NodePool",
+            "metadata": {
+                "name": NAME,
+                "labels": { "team": "shop", "example.com/unknown": "yes" },
+                "annotations": { "example.com/note": "keep me" },
+            },
+            "spec": spec,
+        });
+        fields += leaves(&authored);
+        let mut inventory = Inventory::default();
+        put(&mut inventory, "karpenter.sh", "NodePool", "v1", &authored);
+        let plan = plan(&inventory).unwrap_or_else(|refusal| panic!("case {case}: {refusal}"));
+        compare(&mut inventory, &plan, &[authored], &json!({ "weight": 101 }), case);
+    }
+    assert!(fields > 15_000, "only {fields} fields were copied");
+}
+
+/// The plan differs from its sources in the declared changes only; and once it is made, nothing is left to do. `other` is
+/// what nobody would have planned.
+fn compare(inventory: &mut Inventory, plan: &CopyPlan, sources: &[Value], other: &Value, case: u64) {
     for document in &plan.documents {
         let source = sources.iter().find(|one| one["kind"] == json!(document.source.resource.kind)).unwrap();
         for difference in differences(source, &document.body) {
@@ -77,24 +118,29 @@ fn check(authored: &Value, kind: &str, reference: &str, is_pool: bool, draw: &mu
         let resource = &document.target.resource;
         inventory.put(resource, with_server_fields(&document.body, case + 1));
     }
-    let again = self::plan(&inventory).unwrap_or_else(|refusal| panic!("case {case}, made: {refusal}"));
+    let again = self::plan(inventory).unwrap_or_else(|refusal| panic!("case {case}, made: {refusal}"));
     assert!(again.steps.is_empty(), "case {case}: {:?}", again.steps);
-    let fidelity = fidelity(&again, &inventory);
+    let fidelity = fidelity(&again, inventory);
     assert!(fidelity.identical && fidelity.differences.is_empty(), "case {case}: {fidelity:?}");
     // And what is not the same is seen.
     let target = &again.documents.last().unwrap().target;
     let mut changed = inventory.get(target).unwrap().clone();
-    changed["spec"]["clusterName"] = json!("another");
+    merge(&mut changed["spec"], other);
     inventory.put(&target.resource, changed);
-    assert!(self::plan(&inventory).is_err(), "case {case}: a copy that differs is not taken for the copy");
+    assert!(self::plan(inventory).is_err(), "case {case}: a copy that differs is not taken for the copy");
 }
 
 fn plan(inventory: &Inventory) -> Result<CopyPlan, node_pools::finding::Refusal> {
-    let provider = providers::all().into_iter().next().unwrap();
-    let pool = provider.pools(inventory).into_iter().find(|pool| pool.name == NAME).unwrap();
+    let providers = providers::all();
+    let found = providers.iter().find_map(|provider| {
+        let pool = provider.pools(inventory).into_iter().find(|pool| pool.name == NAME)?;
+        Some((provider, pool))
+    });
+    let (provider, pool) = found.unwrap();
     let maker =
         Maker { run: "run".to_owned(), user: "user".to_owned(), at: Timestamp::UNIX_EPOCH, version: "test".to_owned() };
-    let request = CopyRequest { name: None, size: Some(3), overrides: Vec::new(), share_templates: false, maker };
+    let size = (pool.supply == Supply::Sized).then_some(3);
+    let request = CopyRequest { name: None, size, overrides: Vec::new(), share_templates: false, maker };
     provider.copy(inventory, &pool, &request)
 }
 
@@ -104,7 +150,7 @@ fn put(inventory: &mut Inventory, group: &str, kind: &str, version: &str, object
         version: version.to_owned(),
         kind: kind.to_owned(),
         plural: format!("{}s", kind.to_lowercase()),
-        namespaced: true,
+        namespaced: object["metadata"]["namespace"].is_string(),
     };
     inventory.put(&resource, with_server_fields(object, 0));
     inventory.serve(resource);
@@ -121,7 +167,7 @@ fn with_server_fields(object: &Value, number: u64) -> Value {
     metadata["managedFields"] = json!([{ "manager": "kubectl" }]);
     metadata["ownerReferences"] = json!([{ "kind": "Cluster", "name": "c1", "uid": "c" }]);
     metadata["finalizers"] = json!(["cluster.x-k8s.io/something"]);
-    object["status"] = json!({ "replicas": 3, "availableReplicas": 3, "readyReplicas": 3 });
+    object["status"] = json!({ "replicas": 3, "availableReplicas": 3, "readyReplicas": 3, "nodes": 3 });
     object
 }
 

@@ -4,6 +4,8 @@ use e2e::{ClusterApi, Kubectl, Namespace, Plugin, eventually};
 use serde_json::{Value, json};
 use std::time::Duration;
 
+use crate::objects;
+
 /// How long nodes may take to come or go.
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -148,28 +150,16 @@ impl Fleet {
         .await;
     }
 
-    /// Applies an object as a user would, with kubectl.
     pub(crate) async fn apply(&self, object: &Value) {
-        // Where the last object's kind is new to the webhooks' caches, they refuse for a moment.
-        let text = object.to_string();
-        eventually(&format!("{} is taken", object["kind"]), DEADLINE, || async {
-            let run = Kubectl::command(&self.ns, ["apply", "-f", "-"]).stdin(&text).run().await;
-            run.code() == 0
-        })
-        .await;
+        objects::apply(&self.ns, object).await;
     }
 
-    /// Reads an object, if there is one.
     pub(crate) async fn get(&self, resource: &str, name: &str) -> Option<Value> {
-        let run = Kubectl::run(&self.ns, ["get", resource, name, "-o", "json", "--ignore-not-found"]).await;
-        serde_json::from_str(&run.expect_code(0).stdout).ok()
+        objects::get(&self.ns, resource, name).await
     }
 
-    /// Reads the objects with a label.
     pub(crate) async fn list(&self, resource: &str, label: &str) -> Vec<Value> {
-        let run = Kubectl::run(&self.ns, ["get", resource, "-o", "json", "-l", label]).await.expect_code(0);
-        let list: Value = serde_json::from_str(&run.stdout).unwrap();
-        list["items"].as_array().unwrap().clone()
+        objects::list(&self.ns, resource, label).await
     }
 
     /// How many nodes this test's pools have.
@@ -184,14 +174,8 @@ impl Fleet {
         eventually(what, DEADLINE, || async { is_right(self.node_count().await) }).await;
     }
 
-    /// Copies an object as somebody would who does not know better: everything as it is, under another name.
     pub(crate) async fn naive_copy(&self, resource: &str, name: &str, copy: &str) {
-        let mut object = self.get(resource, name).await.unwrap();
-        let metadata = json!({ "name": copy, "labels": object["metadata"]["labels"] });
-        object["metadata"] = metadata;
-        object.as_object_mut().unwrap().remove("status");
-        let text = object.to_string();
-        Kubectl::command(&self.ns, ["create", "-f", "-"]).stdin(&text).run().await.expect_code(0);
+        objects::naive_copy(&self.ns, resource, name, copy).await;
     }
 
     /// Reads the names of all of the objects that pools are made of, to compare.

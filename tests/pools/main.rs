@@ -1,10 +1,12 @@
-//! `kubectl poolcopy` on the genuine core manager of Cluster API.
+//! `kubectl poolcopy` on the genuine core manager of Cluster API and the genuine Karpenter.
 //!
 //! | module | what it is |
 //! |---|---|
+//! | [`objects`] | objects as a user reads and writes them |
 //! | [`fleet`] | a cluster of Cluster API's in a test's namespace, and pools in it |
 //! | [`copying`] | copy, hand over, retire; and the copy's undo |
 //! | [`draining`] | `kubectl safedrain --pool` and `--onto` |
+//! | [`karpenter`] | copies of NodePools, and what a naive one does |
 //! | [`kills`] | kill -9 before and after requests |
 //! | [`fidelity`] | a thousand documents drawn from the schemas, and nothing of them lost |
 
@@ -18,4 +20,6 @@ mod copying;
 mod draining;
 mod fidelity;
 mod fleet;
+mod karpenter;
 mod kills;
+mod objects;

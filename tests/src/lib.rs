@@ -11,6 +11,7 @@
 //! | [`audit`] | every request that a user sent, as the server saw it |
 //! | [`kubevirt`] | a stand-in for KubeVirt |
 //! | [`cluster_api`] | the genuine core manager of Cluster API, and a provider whose machines are nodes of kwok |
+//! | [`karpenter`] | the genuine Karpenter, with a provider whose machines are nodes of kwok |
 //! | [`fault_proxy`] | what stands between a plugin and the API server and does both of them harm |
 //! | [`plugin`] | the plugins, run through the real kubectl |
 //!
@@ -33,6 +34,7 @@ pub mod cluster_api;
 pub mod control_plane;
 pub mod endpoints;
 pub mod fault_proxy;
+pub mod karpenter;
 pub mod kubevirt;
 mod manifest;
 pub mod namespace;
@@ -47,6 +49,7 @@ pub use cluster_api::ClusterApi;
 pub use control_plane::{ControlPlane, User};
 pub use endpoints::{EndpointRecorder, Sample};
 pub use fault_proxy::{Fault, FaultProxy, Schedule};
+pub use karpenter::Karpenter;
 pub use kubevirt::KubeVirt;
 pub use namespace::Namespace;
 pub use plugin::{Invocation, Kubectl, Plugin, Run, Running, packages_folder};

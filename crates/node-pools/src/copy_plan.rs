@@ -8,6 +8,7 @@ use crate::difference::{Difference, differences};
 use crate::document::{Change, Editor, cleaned, take};
 use crate::finding::{Finding, Refusal};
 use crate::inventory::Inventory;
+use crate::labels::{keeper, keepers};
 use crate::pool::Pool;
 use crate::step::Step;
 use crate::{mark, name};
@@ -26,6 +27,19 @@ pub struct CopyRequest {
     /// Who makes it.
     pub maker: mark::Maker,
 }
+
+/// Why the name of a copy is another one.
+pub const NAME: &str = "the copy's name";
+/// Why a copy is marked.
+pub const MARK: &str = "whose copy it is";
+/// Why its size may differ.
+pub const SIZE: &str = "the size that it is to have";
+/// Why something is left out that a controller writes.
+pub const OF_THE_CONTROLLER: &str = "the controller writes it about the source";
+/// Why the mark of a copy goes at the end, and its autoscaling comes back.
+pub const GIVE_BACK: &str = "it is a pool like any other now";
+const OF_THE_KEEPER: &str = "a GitOps or release tool would take the copy for its own, and prune it";
+const OF_THE_SOURCE: &str = "it tells of the source";
 
 /// The reason of what the user took out.
 const UNSET: &str = "--unset";
@@ -234,6 +248,44 @@ pub fn creation(inventory: &Inventory, document: &DocumentCopy, pool: &Pool) -> 
         return Ok(None);
     }
     Err(Refusal::Differs { what: document.target.to_string(), differences: lost })
+}
+
+/// Takes out of a document's metadata what says whose the source is: our own marks, and those of the tools that keep it.
+pub fn strip_marks(editor: &mut Editor, metadata: &str) {
+    editor.remove_entries(&format!("{metadata}/annotations"), |key| match key {
+        mark::COPY | mark::FROZEN => Some(OF_THE_SOURCE),
+        _ => keeper(key).map(|_| OF_THE_KEEPER),
+    });
+    editor.remove_entries(&format!("{metadata}/labels"), |key| keeper(key).map(|_| OF_THE_KEEPER));
+}
+
+/// Tells of the tools that keep a pool, and do not know its copy.
+pub fn keepers_finding(pool: &Pool, object: &Value) -> Option<Finding> {
+    let found = keepers(object);
+    let names: Vec<_> = found.iter().map(|keeper| keeper.name()).collect();
+    (!found.is_empty()).then(|| {
+        Finding::new(
+            format!(
+                "{} is kept by {}, which does not know the copy: its marks are left out, so that the copy is not pruned",
+                pool.title(),
+                names.join(" and ")
+            ),
+            "commit the manifest that `-o yaml --dry-run=client` prints instead, or as well",
+        )
+    })
+}
+
+/// Refuses an override that is meant for a kind of which no document is copied.
+pub fn check_kinds(overrides: &[Override], kinds: &[&str]) -> Result<(), Refusal> {
+    let stray = overrides.iter().find_map(|one| Some((one, one.kind.as_deref().filter(|kind| !kinds.contains(kind))?)));
+    match stray {
+        None => Ok(()),
+        Some((one, kind)) => Err(Refusal::Override {
+            flag: if one.value.is_some() { "--set" } else { UNSET },
+            pointer: format!("{kind}:{}", one.pointer),
+            fault: format!("no document of this kind is copied; there are {}", kinds.join(", ")),
+        }),
+    }
 }
 
 /// Applies the overrides that are meant for a document; `is_main` says that it is the pool itself.

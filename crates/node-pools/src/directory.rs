@@ -170,6 +170,7 @@ fn entry(provider: ProviderName, description: String, name: String, label: NodeL
             supply: Supply::External,
             size: None,
             scaled_by: Vec::new(),
+            is_accepted: true,
             troubles: Vec::new(),
             copy_of: None,
             is_frozen: false,

@@ -26,4 +26,5 @@ pub mod node_label;
 pub mod pool;
 pub mod provider;
 pub mod providers;
+pub mod raw;
 pub mod step;

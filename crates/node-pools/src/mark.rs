@@ -4,6 +4,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::difference::escaped;
+
 /// The annotation on a copied pool and on every object that was made for it.
 pub const COPY: &str = "handover/copy";
 /// The annotation of a Cluster API Cluster that holds copied pools in its topology: a map from their names to marks.
@@ -77,6 +79,11 @@ pub struct Maker {
     pub at: Timestamp,
     /// The plugin and its version.
     pub version: String,
+}
+
+/// Returns the JSON pointer of the mark in an object.
+pub fn pointer() -> String {
+    format!("/metadata/annotations/{}", escaped(COPY))
 }
 
 impl CopyMark {

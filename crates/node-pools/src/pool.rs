@@ -11,6 +11,8 @@ use crate::node_label::NodeLabel;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ProviderName {
+    /// Karpenter: NodePools.
+    Karpenter,
     /// Cluster API: MachineDeployments and MachinePools.
     ClusterApi,
     /// Nodes that are joined by hand and belong together by a label.
@@ -23,6 +25,7 @@ impl ProviderName {
     /// Returns the word by which it is chosen: `--provider cluster-api`.
     pub const fn word(self) -> &'static str {
         match self {
+            Self::Karpenter => "karpenter",
             Self::ClusterApi => "cluster-api",
             Self::Labels => "labels",
             Self::Unbuilt => "unbuilt",
@@ -87,6 +90,8 @@ pub struct Pool {
     pub size: Option<u32>,
     /// Who changes its size: `Cluster Autoscaler, 1 to 5`.
     pub scaled_by: Vec<String>,
+    /// Whether its provider has looked at it and makes nodes of it.
+    pub is_accepted: bool,
     /// What is wrong with it, worst first.
     pub troubles: Vec<Trouble>,
     /// Whose copy it is.

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::address::Address;
+use crate::raw;
 
 /// One step.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,6 +43,8 @@ pub enum Step {
         target: Address,
         /// Its uid.
         uid: String,
+        /// What becomes of what it owns.
+        cascade: Cascade,
     },
     /// Wait until these are gone.
     AwaitGone {
@@ -50,6 +53,15 @@ pub enum Step {
         /// Nodes.
         nodes: Vec<NodeName>,
     },
+}
+
+/// When an object is gone that owns others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cascade {
+    /// At once; what it owns follows.
+    Background,
+    /// After what it owns.
+    Foreground,
 }
 
 /// A step as a document tells it.
@@ -64,6 +76,11 @@ pub struct Request {
 }
 
 impl Step {
+    /// Deletes an object that was read.
+    pub fn deletion(address: &Address, object: &Value, cascade: Cascade) -> Self {
+        Self::Delete { target: address.clone(), uid: raw::uid(object).to_owned(), cascade }
+    }
+
     /// Returns the request; `None`: nothing is sent.
     pub fn request(&self) -> Option<Request> {
         let (method, path, body) = match self {
@@ -71,7 +88,7 @@ impl Step {
             Self::Merge { target, patch, .. } | Self::Edit { target, patch, .. } => {
                 ("PATCH", target.path(), patch.clone())
             }
-            Self::Delete { target, uid } => ("DELETE", target.path(), delete_options(uid)),
+            Self::Delete { target, uid, cascade } => ("DELETE", target.path(), delete_options(uid, *cascade)),
             Self::AwaitGone { .. } => return None,
         };
         Some(Request { method, path, body })
@@ -100,9 +117,13 @@ impl Step {
 }
 
 /// The options of a deletion that hits only the object that was looked at.
-pub fn delete_options(uid: &str) -> Value {
+pub fn delete_options(uid: &str, cascade: Cascade) -> Value {
+    let policy = match cascade {
+        Cascade::Background => "Background",
+        Cascade::Foreground => "Foreground",
+    };
     json!({
-        "apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background",
+        "apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": policy,
         "preconditions": { "uid": uid },
     })
 }

@@ -119,7 +119,7 @@ pub(crate) async fn until_ready(
                 session.output.note(&format!("node {name} is ready ({} of {wanted})", told.len()));
             }
         }
-        if ready >= wanted && copy.is_some() && view.is_synced() {
+        if ready >= wanted && copy.is_some_and(|copy| copy.is_accepted) && view.is_synced() {
             session.output.clear_status();
             return Ok(states);
         }
@@ -128,7 +128,11 @@ pub(crate) async fn until_ready(
                 session.output.warning(&format!("{}: {}", plan.target, trouble.message));
             }
         }
-        let waiting = waiting(&states, ready, wanted);
+        let waiting = if ready >= wanted && copy.is_some_and(|copy| !copy.is_accepted) {
+            format!("its provider has not taken {} yet", plan.target)
+        } else {
+            waiting(&states, ready, wanted)
+        };
         session.output.status(&waiting);
         let seen = interrupts.unless(async {
             tokio::select! {

@@ -99,7 +99,12 @@ fn find(session: &Session, looked: &Looked) -> Result<Pool, PoolError> {
 /// be ended.
 pub(crate) async fn choose_or_copy(session: &Session) -> Result<Chosen<'_>, Failure> {
     let looked = pools(session).await?;
-    let Err(error) = find(session, &looked) else { return choose(session).await };
+    let error = match find(session, &looked) {
+        Ok(pool) if pool.provider != ProviderName::Unbuilt => return choose(session).await,
+        // Only its nodes are left of it; its copy may remember more.
+        Ok(pool) => PoolError::NotBuilt { name: pool.name, provider: pool.description },
+        Err(error) => error,
+    };
     let is_copy = |pool: &&Pool| {
         let of = pool.copy_of.as_ref().map(|mark| &mark.of);
         wanted(session).allows(pool) && of.is_some_and(|of| of.name == session.job.pool)

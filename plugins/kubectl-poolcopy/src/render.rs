@@ -106,10 +106,12 @@ pub(crate) fn steps(
 /// What a comparison came to, for a person.
 pub(crate) fn proof(plan: &CopyPlan, fidelity: &Fidelity, nodes: usize) -> String {
     let declared = plan.changes().count();
-    let mut lines = vec![format!(
-        "{} has {nodes} ready nodes, and is identical to its source but for the {declared} declared changes.",
-        plan.target
-    )];
+    let has = match plan.size {
+        Some(_) => format!("has {nodes} ready nodes"),
+        None => "makes nodes when pods ask for them".to_owned(),
+    };
+    let mut lines =
+        vec![format!("{} {has}, and is identical to its source but for the {declared} declared changes.", plan.target)];
     lines.extend(
         fidelity
             .differences

@@ -13,7 +13,6 @@ mod settings;
 mod topology;
 
 use cluster_model::identity::NodeName;
-use serde_json::Value;
 
 use crate::address::Address;
 use crate::copy_plan::{CopyPlan, CopyRequest};
@@ -22,6 +21,7 @@ use crate::inventory::{Inventory, KindName};
 use crate::mark::CopyMark;
 use crate::pool::{Member, Pool, ProviderName, Supply};
 use crate::provider::{PoolProvider, PoolReader};
+use crate::raw::text;
 use crate::step::Step;
 
 use object::Set;
@@ -158,15 +158,11 @@ fn pool_of(set: &Set<'_>, inventory: &Inventory) -> Pool {
         supply: Supply::Sized,
         size: set.replicas(),
         scaled_by: settings::scaled_by(set.object).into_iter().collect(),
+        is_accepted: true,
         troubles: object::troubles(set, inventory),
         copy_of,
         is_frozen: set.annotation(crate::mark::FROZEN).is_some(),
     }
-}
-
-/// Reads a text at a pointer.
-fn text<'a>(object: &'a Value, pointer: &str) -> Option<&'a str> {
-    object.pointer(pointer).and_then(Value::as_str)
 }
 
 #[cfg(test)]

@@ -3,12 +3,13 @@
 use cluster_model::identity::NodeName;
 use serde_json::{Value, json};
 
-use super::object::{Set, labels};
+use super::object::Set;
 use super::{DEPLOYMENT_NAME, MACHINE, POOL_NAME, text};
 use crate::address::Address;
 use crate::finding::Refusal;
 use crate::inventory::Inventory;
 use crate::pool::Member;
+use crate::raw::label;
 use crate::step::Step;
 
 /// Returns the Machine objects that carry a pool's name.
@@ -18,10 +19,9 @@ pub(super) fn machines<'a>(
 ) -> impl Iterator<Item = (&'a Address, &'a Value)> + use<'a> {
     let key = if set.is_pool() { POOL_NAME } else { DEPLOYMENT_NAME };
     let Address { namespace, name, .. } = set.address;
-    inventory.of(MACHINE).filter(move |(address, machine)| {
-        let label = labels(machine).and_then(|labels| labels.get(key)).and_then(Value::as_str);
-        address.namespace == *namespace && label == Some(name)
-    })
+    inventory
+        .of(MACHINE)
+        .filter(move |(address, machine)| address.namespace == *namespace && label(machine, key) == Some(name))
 }
 
 /// Returns the members. A MachinePool may have nodes and no Machines.

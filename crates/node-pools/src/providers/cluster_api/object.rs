@@ -1,12 +1,13 @@
 //! A MachineDeployment or MachinePool, read without a schema, and what may be wrong with it.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::{CLUSTER, CLUSTER_NAME, DEPLOYMENT, DEPLOYMENT_NAME, POOL, TOPOLOGY_DEPLOYMENT, TOPOLOGY_OWNED};
 use super::{TOPOLOGY_POOL, text};
 use crate::address::{Address, Reference};
 use crate::inventory::Inventory;
 use crate::pool::Trouble;
+use crate::raw::number;
 
 /// The pointers of the objects that a pool's machines are made from.
 pub(super) const INFRASTRUCTURE: &str = "/spec/template/spec/infrastructureRef";
@@ -112,10 +113,6 @@ pub(super) fn refers_to(document: &Value, namespace: Option<&str>, wanted: &Refe
     }
 }
 
-fn number(object: &Value, pointer: &str) -> Option<u32> {
-    object.pointer(pointer).and_then(Value::as_u64).and_then(|number| u32::try_from(number).ok())
-}
-
 /// Says what is wrong with a pool, worst first.
 pub(super) fn troubles(set: &Set<'_>, inventory: &Inventory) -> Vec<Trouble> {
     let mut troubles = Vec::new();
@@ -190,9 +187,4 @@ fn same_entry(set: &Set<'_>, inventory: &Inventory) -> Option<String> {
                 && other.label(CLUSTER_NAME) == set.label(CLUSTER_NAME)
         })
         .map(|other| other.address.to_string())
-}
-
-/// Returns the labels of a machine.
-pub(super) fn labels(object: &Value) -> Option<&Map<String, Value>> {
-    object.pointer("/metadata/labels")?.as_object()
 }

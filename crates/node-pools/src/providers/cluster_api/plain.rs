@@ -3,16 +3,15 @@
 use serde_json::{Map, Value, json};
 
 use super::object::{BOOTSTRAP, INFRASTRUCTURE, Set, reference};
-use super::settings::{self, MARK, NAME, OF_THE_CONTROLLER, SIZE};
+use super::settings;
 use super::{CLUSTER_NAME, ClusterApi, DEPLOYMENT_NAME, HEALTH_CHECK, text};
 use crate::address::{Address, Reference};
-use crate::copy_plan::{self, CopyPlan, CopyRequest, DocumentCopy, Part};
+use crate::copy_plan::{self, CopyPlan, CopyRequest, DocumentCopy, MARK, NAME, OF_THE_CONTROLLER, Part, SIZE};
 use crate::difference::escaped;
 use crate::document::Editor;
 use crate::finding::{Finding, Refusal};
 use crate::inventory::Inventory;
-use crate::labels::keepers;
-use crate::mark::{COPY, CopyMark, FROZEN};
+use crate::mark::{self, CopyMark, FROZEN};
 use crate::pool::Pool;
 use crate::provider::PoolReader;
 use crate::step::Step;
@@ -47,7 +46,8 @@ pub(super) fn copy(
     for (pointer, source, target) in clones {
         documents.push(copying.clone_of(pointer, &source, &target)?);
     }
-    copying.check_overrides(&documents, &main)?;
+    let kinds: Vec<_> = documents.iter().chain([&main]).map(|one| one.target.resource.kind.as_str()).collect();
+    copy_plan::check_kinds(&request.overrides, &kinds)?;
     documents.push(main);
     let mut steps = Vec::new();
     for document in &documents {
@@ -118,7 +118,7 @@ impl Copying<'_> {
             clones.push((pointer, source, target));
         }
         copy_plan::apply_overrides(&mut editor, &address.resource.kind, true, &self.request.overrides, &FIXED)?;
-        editor.set(&mark_pointer(), json!(self.mark.text()), MARK);
+        editor.set(&mark::pointer(), json!(self.mark.text()), MARK);
         let (body, changes) = editor.finish();
         let target = address.beside(&self.name);
         Ok((DocumentCopy { source: address.clone(), target, part: Part::Whole, body, changes }, clones))
@@ -152,7 +152,7 @@ impl Copying<'_> {
         self.rename_in_cloud(&mut editor, &address.resource.kind);
         let kind = &address.resource.kind;
         copy_plan::apply_overrides(&mut editor, kind, false, &self.request.overrides, &FIXED[..4])?;
-        editor.set(&mark_pointer(), json!(self.mark.text()), MARK);
+        editor.set(&mark::pointer(), json!(self.mark.text()), MARK);
         let (body, changes) = editor.finish();
         let target = address.beside(target);
         Ok(DocumentCopy { source: address.clone(), target, part: Part::Whole, body, changes })
@@ -192,42 +192,15 @@ impl Copying<'_> {
                 editor.set("/metadata/name", json!(target.name), NAME);
                 settings::strip_metadata(&mut editor, "/metadata");
                 editor.set(&pointer, json!(self.name), "it watches the copy's machines");
-                editor.set(&mark_pointer(), json!(self.mark.text()), MARK);
+                editor.set(&mark::pointer(), json!(self.mark.text()), MARK);
                 let (body, changes) = editor.finish();
                 DocumentCopy { source: address.clone(), target, part: Part::Whole, body, changes }
             })
             .collect()
     }
 
-    /// Refuses an override that no document was meant by.
-    fn check_overrides(&self, clones: &[DocumentCopy], main: &DocumentCopy) -> Result<(), Refusal> {
-        let kinds: Vec<_> =
-            clones.iter().chain([main]).map(|document| document.target.resource.kind.as_str()).collect();
-        for one in &self.request.overrides {
-            if let Some(kind) = one.kind.as_deref().filter(|kind| !kinds.contains(kind)) {
-                return Err(Refusal::Override {
-                    flag: if one.value.is_some() { "--set" } else { "--unset" },
-                    pointer: format!("{kind}:{}", one.pointer),
-                    fault: format!("no document of this kind is copied; there are {}", kinds.join(", ")),
-                });
-            }
-        }
-        Ok(())
-    }
-
     fn tell_of_keepers(&mut self) {
-        let found = keepers(self.set.object);
-        if !found.is_empty() {
-            let names: Vec<_> = found.iter().map(|keeper| keeper.name()).collect();
-            self.findings.push(Finding::new(
-                format!(
-                    "{} is kept by {}, which does not know the copy: its marks are left out, so that the copy is not pruned",
-                    self.pool.title(),
-                    names.join(" and ")
-                ),
-                "commit the manifest that `-o yaml --dry-run=client` prints instead, or as well",
-            ));
-        }
+        self.findings.extend(copy_plan::keepers_finding(self.pool, self.set.object));
         if let Some(scaled_by) = settings::scaled_by(self.set.object) {
             self.findings.push(Finding::note(format!(
                 "the pool's size is changed by {scaled_by}: off in the copy, and in the source once the copy is ready; \
@@ -235,10 +208,6 @@ impl Copying<'_> {
             )));
         }
     }
-}
-
-fn mark_pointer() -> String {
-    format!("/metadata/annotations/{}", escaped(COPY))
 }
 
 /// Returns the name of an object that goes with a pool, for a pool of another name.
@@ -308,6 +277,3 @@ pub(super) fn merge_annotations(target: &Address, annotations: &Map<String, Valu
         what: what.to_owned(),
     }
 }
-
-/// Why the mark of a copy goes, and its autoscaling comes back.
-pub(super) const GIVE_BACK: &str = "it is a pool like any other now";

@@ -5,15 +5,16 @@ use serde_json::{Map, Value};
 
 use super::machine;
 use super::object::{Set, refers_to};
-use super::plain::{self, GIVE_BACK, merge_annotations};
+use super::plain::{self, merge_annotations};
 use super::topology::Entry;
 use super::{HEALTH_CHECK, SET, set_of, text};
 use crate::address::{Address, Reference};
+use crate::copy_plan::GIVE_BACK;
 use crate::finding::Refusal;
 use crate::inventory::Inventory;
 use crate::mark::{COPY, CopyMark, Leftover};
 use crate::pool::Pool;
-use crate::step::Step;
+use crate::step::{Cascade, Step};
 
 pub(super) fn remove(inventory: &Inventory, set: &Set<'_>, copy: Option<&Pool>) -> Result<Vec<Step>, Refusal> {
     let nodes: Vec<NodeName> = machine::members(inventory, set).into_iter().filter_map(|member| member.node).collect();
@@ -112,7 +113,7 @@ fn remember(copy: &Set<'_>, source: &str, unused: &[(&Address, &Value)]) -> Opti
 }
 
 fn deletion(address: &Address, object: &Value) -> Step {
-    Step::Delete { target: address.clone(), uid: text(object, "/metadata/uid").unwrap_or_default().to_owned() }
+    Step::deletion(address, object, Cascade::Background)
 }
 
 /// A MachinePool's controller deletes by reference and asks nobody whose the object is.

@@ -2,20 +2,14 @@
 
 use serde_json::{Map, Value};
 
+use crate::copy_plan::{self, OF_THE_CONTROLLER};
 use crate::document::Editor;
-use crate::labels::keeper;
-use crate::mark::{COPY, FROZEN};
 
 /// The prefix of the Cluster Autoscaler's limits, which make it the owner of a pool's size.
 const AUTOSCALER: &str = "cluster.x-k8s.io/cluster-api-autoscaler-node-group-";
 
-pub(super) const OF_THE_CONTROLLER: &str = "the controller writes it about the source";
-pub(super) const OF_THE_KEEPER: &str = "a GitOps or release tool would take the copy for its own, and prune it";
 pub(super) const AUTOSCALING: &str = "autoscaling is off until the old pool is gone";
 pub(super) const NOT_PAUSED: &str = "a paused copy would never make a node";
-pub(super) const NAME: &str = "the copy's name";
-pub(super) const MARK: &str = "whose copy it is";
-pub(super) const SIZE: &str = "the size that it is to have";
 
 /// Returns who changes a pool's size.
 pub(super) fn scaled_by(object: &Value) -> Option<String> {
@@ -37,14 +31,13 @@ pub(super) fn strip_metadata(editor: &mut Editor, metadata: &str) -> Map<String,
     let autoscaling = editor.remove_entries(&annotations, |key| is_autoscaling(key).then_some(AUTOSCALING));
     editor.remove_entries(&annotations, |key| match key {
         "cluster.x-k8s.io/paused" => Some(NOT_PAUSED),
-        COPY | FROZEN => Some("it tells of the source"),
         "topology.cluster.x-k8s.io/defer-upgrade" | "topology.cluster.x-k8s.io/hold-upgrade-sequence" => {
             Some("the copy is to be upgraded with its cluster")
         }
         _ if key.starts_with("machinedeployment.clusters.x-k8s.io/") => Some(OF_THE_CONTROLLER),
         _ if key.starts_with("cluster.x-k8s.io/cloned-from-") => Some(OF_THE_CONTROLLER),
-        _ => keeper(key).map(|_| OF_THE_KEEPER),
+        _ => None,
     });
-    editor.remove_entries(&format!("{metadata}/labels"), |key| keeper(key).map(|_| OF_THE_KEEPER));
+    copy_plan::strip_marks(editor, metadata);
     autoscaling
 }

@@ -3,10 +3,11 @@
 use serde_json::{Map, Value, json};
 
 use super::object::Set;
-use super::settings::{self, NAME, SIZE};
+use super::settings;
 use super::{ClusterApi, text};
 use crate::address::Address;
 use crate::copy_plan::{self, CopyPlan, CopyRequest, DocumentCopy, Part};
+use crate::copy_plan::{GIVE_BACK, NAME, SIZE};
 use crate::difference::escaped;
 use crate::document::Editor;
 use crate::finding::{Finding, Refusal};
@@ -66,7 +67,7 @@ impl<'a> Entry<'a> {
     pub(super) fn without_mark(&self) -> Option<Step> {
         let mut marks = marks(self.object);
         marks.remove(self.name)?;
-        Some(write_marks(self.cluster, &marks, super::plain::GIVE_BACK))
+        Some(write_marks(self.cluster, &marks, GIVE_BACK))
     }
 
     /// Plans to forget the copies of a source that have no entry.

@@ -1,0 +1,86 @@
+//! A NodePool's copy: one document, and the end of the source's growth.
+
+use serde_json::{Value, json};
+
+use super::{Karpenter, growth, replicas};
+use crate::address::Address;
+use crate::copy_plan::{self, CopyPlan, CopyRequest, DocumentCopy, Part};
+use crate::document::Editor;
+use crate::finding::{Finding, Refusal};
+use crate::inventory::Inventory;
+use crate::mark::{self, CopyMark};
+use crate::pool::Pool;
+use crate::provider::PoolReader;
+use crate::raw::text;
+
+/// What makes a copy another pool.
+const FIXED: [&str; 3] = ["/apiVersion", "/kind", "/metadata/name"];
+
+pub(super) fn copy(
+    inventory: &Inventory,
+    pool: &Pool,
+    address: &Address,
+    object: &Value,
+    request: &CopyRequest,
+) -> Result<CopyPlan, Refusal> {
+    copy_plan::check_source(pool, request)?;
+    let name = copy_plan::name_for(pool, &Karpenter.pools(inventory), request)?;
+    if replicas(object).is_none() && request.size.is_some() {
+        return Err(Refusal::Unsupported(format!(
+            "--nodes: {} has no size, and neither has its copy: both make nodes when pods ask for them",
+            pool.title()
+        )));
+    }
+    let size = request.size.or_else(|| replicas(object));
+    let mark = CopyMark::new(pool.source(), &request.maker);
+    let mut editor = Editor::new(address.to_string(), &growth::as_before(object));
+    editor.set("/metadata/name", json!(name), copy_plan::NAME);
+    editor.remove_entries("/metadata/annotations", |key| {
+        key.starts_with("karpenter.sh/nodepool-hash").then_some(copy_plan::OF_THE_CONTROLLER)
+    });
+    copy_plan::strip_marks(&mut editor, "/metadata");
+    if let Some(size) = size {
+        editor.set("/spec/replicas", json!(size), copy_plan::SIZE);
+    }
+    copy_plan::check_kinds(&request.overrides, &[&address.resource.kind])?;
+    copy_plan::apply_overrides(&mut editor, &address.resource.kind, true, &request.overrides, &FIXED)?;
+    editor.set(&mark::pointer(), json!(mark.text()), copy_plan::MARK);
+    let (body, changes) = editor.finish();
+    let document =
+        DocumentCopy { source: address.clone(), target: address.beside(&name), part: Part::Whole, body, changes };
+    let steps = copy_plan::creation(inventory, &document, pool)?.into_iter().collect();
+    Ok(CopyPlan {
+        size,
+        findings: findings(pool, object, &name),
+        start_up_taints: start_up_taints(object),
+        target: name,
+        documents: vec![document],
+        steps,
+        afterwards: growth::freeze(address, object).into_iter().collect(),
+    })
+}
+
+fn findings(pool: &Pool, object: &Value, name: &str) -> Vec<Finding> {
+    let mut findings: Vec<_> = copy_plan::keepers_finding(pool, object).into_iter().collect();
+    if let Some((kind, class)) =
+        text(object, "/spec/template/spec/nodeClassRef/kind").zip(text(object, "/spec/template/spec/nodeClassRef/name"))
+    {
+        findings.push(Finding::note(format!("both pools use {kind} {class}, which is not copied")));
+    }
+    if replicas(object).is_none() {
+        findings.push(Finding::note(format!(
+            "{name} has no nodes until pods ask for them: they come as the work is handed over"
+        )));
+        findings.push(Finding::note(
+            "the old pool makes no nodes and replaces none once the copy is there (spec.limits and \
+             spec.disruption.budgets; what they were is kept, and given back by --thaw and --undo)",
+        ));
+    }
+    findings
+}
+
+/// The taints that somebody takes off a node when it is set up.
+fn start_up_taints(object: &Value) -> Vec<String> {
+    let taints = object.pointer("/spec/template/spec/startupTaints").and_then(Value::as_array);
+    taints.into_iter().flatten().filter_map(|taint| text(taint, "/key")).map(str::to_owned).collect()
+}
