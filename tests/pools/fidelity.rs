@@ -131,7 +131,7 @@ fn compare(inventory: &mut Inventory, plan: &CopyPlan, sources: &[Value], other:
 }
 
 fn plan(inventory: &Inventory) -> Result<CopyPlan, node_pools::finding::Refusal> {
-    let providers = providers::all();
+    let providers = providers::all(NAME);
     let found = providers.iter().find_map(|provider| {
         let pool = provider.pools(inventory).into_iter().find(|pool| pool.name == NAME)?;
         Some((provider, pool))
@@ -140,7 +140,8 @@ fn plan(inventory: &Inventory) -> Result<CopyPlan, node_pools::finding::Refusal>
     let maker =
         Maker { run: "run".to_owned(), user: "user".to_owned(), at: Timestamp::UNIX_EPOCH, version: "test".to_owned() };
     let size = (pool.supply == Supply::Sized).then_some(3);
-    let request = CopyRequest { name: None, size, overrides: Vec::new(), share_templates: false, maker };
+    let request =
+        CopyRequest { name: None, size, overrides: Vec::new(), nodes_match: None, share_templates: false, maker };
     provider.copy(inventory, &pool, &request)
 }
 

@@ -7,6 +7,7 @@
 //! | [`copying`] | copy, hand over, retire; and the copy's undo |
 //! | [`draining`] | `kubectl safedrain --pool` and `--onto` |
 //! | [`karpenter`] | copies of NodePools, and what a naive one does |
+//! | [`labelled`] | nodes that somebody joins by hand |
 //! | [`kills`] | kill -9 before and after requests |
 //! | [`fidelity`] | a thousand documents drawn from the schemas, and nothing of them lost |
 
@@ -22,4 +23,5 @@ mod fidelity;
 mod fleet;
 mod karpenter;
 mod kills;
+mod labelled;
 mod objects;

@@ -20,6 +20,17 @@ pub struct Resource {
 }
 
 impl Resource {
+    /// Returns the resource of nodes.
+    pub fn nodes() -> Self {
+        Self {
+            group: String::new(),
+            version: "v1".to_owned(),
+            kind: "Node".to_owned(),
+            plural: "nodes".to_owned(),
+            namespaced: false,
+        }
+    }
+
     /// Returns `GROUP/VERSION`, as an object says it.
     pub fn api_version(&self) -> String {
         if self.group.is_empty() { self.version.clone() } else { format!("{}/{}", self.group, self.version) }
@@ -124,13 +135,7 @@ mod tests {
             plural: "machinesets".into(),
             namespaced: true,
         };
-        let nodes = Resource {
-            group: String::new(),
-            version: "v1".into(),
-            kind: "Node".into(),
-            plural: "nodes".into(),
-            namespaced: false,
-        };
+        let nodes = Resource::nodes();
         assert_eq!(sets.path(None), "/apis/cluster.x-k8s.io/v1beta2/machinesets");
         assert_eq!(sets.at(Some("x"), "a").path(), "/apis/cluster.x-k8s.io/v1beta2/namespaces/x/machinesets/a");
         assert_eq!(nodes.at(Some("x"), "a").path(), "/api/v1/nodes/a");

@@ -1,5 +1,6 @@
 //! What is to be done with a pool: the documents, the requests, and what each of them changes.
 
+use cluster_model::selector::Selector;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -22,6 +23,8 @@ pub struct CopyRequest {
     pub size: Option<u32>,
     /// `--set` and `--unset`, in their order.
     pub overrides: Vec<Override>,
+    /// `--nodes-match`.
+    pub nodes_match: Option<NodesMatch>,
     /// `--share-templates`.
     pub share_templates: bool,
     /// Who makes it.
@@ -43,6 +46,15 @@ const OF_THE_SOURCE: &str = "it tells of the source";
 
 /// The reason of what the user took out.
 const UNSET: &str = "--unset";
+
+/// Which nodes are the new ones of a pool whose nodes are joined by hand.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NodesMatch {
+    /// The label selector, as it was typed.
+    pub text: String,
+    /// What it means.
+    pub meaning: Selector,
+}
 
 /// One override.
 #[derive(Clone, Debug, PartialEq)]

@@ -150,7 +150,7 @@ fn seen(label: &PoolLabel, name: &str, nodes: Vec<NodeName>) -> Entry {
 }
 
 /// The nodes that carry a label that was typed; `None`: no node does.
-fn by_label(inventory: &Inventory, label: NodeLabel) -> Option<Entry> {
+pub(crate) fn by_label(inventory: &Inventory, label: NodeLabel) -> Option<Entry> {
     let nodes: Vec<_> = inventory.nodes().filter(|node| label.is_on(node)).map(|node| node.name.clone()).collect();
     (!nodes.is_empty())
         .then(|| entry(ProviderName::Labels, "nodes with one label".to_owned(), label.to_string(), label, nodes))

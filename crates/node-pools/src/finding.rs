@@ -92,6 +92,14 @@ pub enum Refusal {
         /// What is wrong.
         fault: String,
     },
+    /// Somebody has to join its nodes, and nobody said which they are.
+    #[error("the nodes of {pool} are joined by hand, and nobody said which are the new ones")]
+    NeedsNodes {
+        /// Which pool.
+        pool: String,
+        /// What each new node needs.
+        needs: Vec<String>,
+    },
     /// The provider has no such thing.
     #[error("{0}")]
     Unsupported(String),

@@ -58,6 +58,23 @@ pub fn is_of_the_machine(key: &str) -> bool {
     PREFIXES.iter().any(|prefix| key.starts_with(prefix))
 }
 
+/// Labels that an agent on the node puts there of itself: what it found out about the machine, or runs on it.
+pub fn is_discovered(key: &str) -> bool {
+    const PREFIXES: [&str; 4] = ["feature.node.kubernetes.io/", "nvidia.com/", "amd.com/", "kubevirt.io/"];
+    PREFIXES.iter().any(|prefix| key.starts_with(prefix)) || key.contains(".node.kubevirt.io/")
+}
+
+/// Taints that say how a node is, not what it is for: whoever put one there takes it away again.
+pub fn is_of_the_moment(key: &str) -> bool {
+    const PREFIXES: [&str; 4] = [
+        "node.kubernetes.io/",
+        "node.cloudprovider.kubernetes.io/",
+        "ToBeDeletedByClusterAutoscaler",
+        "DeletionCandidateOf",
+    ];
+    PREFIXES.iter().any(|prefix| key.starts_with(prefix))
+}
+
 /// A GitOps or release tool that says that it owns an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Keeper {

@@ -49,6 +49,12 @@ pub struct CopyMark {
     /// The source's autoscaling settings, which the copy gets when the source is retired.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub autoscaling: Map<String, Value>,
+    /// The labels that a node was given, with what it had there before; `null`: nothing.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub labels: Map<String, Value>,
+    /// The taints that a node was given.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub taints: Vec<Value>,
     /// What only the source used, and is to be deleted after it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub leftovers: Vec<Leftover>,
@@ -90,7 +96,18 @@ impl CopyMark {
     /// Makes the mark of a copy of `of`.
     pub fn new(of: Source, maker: &Maker) -> Self {
         let Maker { run, user, at, version } = maker.clone();
-        Self { v: VERSION, of, run, user, at, version, autoscaling: Map::new(), leftovers: Vec::new() }
+        Self {
+            v: VERSION,
+            of,
+            run,
+            user,
+            at,
+            version,
+            autoscaling: Map::new(),
+            labels: Map::new(),
+            taints: Vec::new(),
+            leftovers: Vec::new(),
+        }
     }
 
     /// Reads the mark of an object. A mark that is not understood is none: nothing is done on its word.

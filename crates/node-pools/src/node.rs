@@ -130,6 +130,17 @@ pub fn least<'a>(nodes: impl Iterator<Item = &'a PoolNode>) -> Option<Resources>
     nodes.map(|node| node.allocatable.clone()).reduce(|one, other| one.least(&other))
 }
 
+/// Tells what a node offers, for a person: `4 cpu, 8Gi`.
+pub fn capacity(resources: &Resources) -> String {
+    const GIB: f64 = 1024.0 * 1024.0 * 1024.0;
+    let number = |amount: f64| {
+        let text = format!("{amount:.1}");
+        text.strip_suffix(".0").map_or_else(|| text.clone(), str::to_owned)
+    };
+    let (cpu, memory) = (resources.amount("cpu"), resources.amount("memory"));
+    format!("{} cpu, {}Gi", number(cpu), number(memory / GIB))
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};

@@ -3,9 +3,10 @@
 use std::str::FromStr;
 
 use clap::{ArgAction, Parser};
+use cluster_model::selector::SelectorError;
 use kubectl_common::duration::GoDuration;
 use kubectl_common::flags::{DryRunFlags, KubeFlags, OutputFlags, parse_boolean};
-use node_pools::copy_plan::Override;
+use node_pools::copy_plan::{NodesMatch, Override};
 use serde_json::Value;
 
 /// Copy a node pool, and prove the copy identical
@@ -63,6 +64,10 @@ pub struct PoolcopyArgs {
     #[arg(long)]
     pub no_wait: bool,
 
+    /// Which nodes are the new ones, of a pool whose nodes are joined by hand: they get the pool's labels and taints
+    #[arg(long, value_name = "SELECTOR", conflicts_with_all = ["resize", "freeze", "thaw", "retire", "undo"])]
+    pub nodes_match: Option<NodesMatchArg>,
+
     /// Give up waiting after so long; the same command goes on. 0s: never
     #[arg(long, default_value = "0s", allow_hyphen_values = true, value_name = "DURATION")]
     pub timeout: GoDuration,
@@ -117,6 +122,22 @@ impl PoolcopyArgs {
     /// Returns whether the run ends only when the nodes are there.
     pub fn waits(&self) -> bool {
         self.wait && !self.no_wait
+    }
+}
+
+/// `--nodes-match`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NodesMatchArg(pub NodesMatch);
+
+impl FromStr for NodesMatchArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.trim().is_empty() {
+            return Err("an empty selector chooses every node".to_owned());
+        }
+        let meaning = text.parse().map_err(|error: SelectorError| error.to_string())?;
+        Ok(Self(NodesMatch { text: text.to_owned(), meaning }))
     }
 }
 

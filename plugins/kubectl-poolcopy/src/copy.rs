@@ -5,12 +5,13 @@ use kubectl_common::exit::ExitStatus;
 use kubectl_common::failure::Failure;
 use kubectl_common::flags::{DryRun, OutputFormat};
 use node_pools::copy_plan::{self, CopyPlan, CopyRequest, Fidelity};
+use node_pools::inventory::Inventory;
 use node_pools::step::Step;
 
 use crate::build::{self, LastWords};
 use crate::document::{self, Ended, PlanDocument, ReportDocument, RunResult};
 use crate::failure::PoolError;
-use crate::follow::{self, Expected, NodeState};
+use crate::follow::{self, Expected, Followed, NodeState};
 use crate::look::{self, Chosen};
 use crate::session::{Session, now, refused};
 use crate::{preflight, render};
@@ -34,13 +35,22 @@ pub(crate) async fn run(
     let expected = Expected::of(&chosen, &plan, &request);
     let plan_again =
         |chosen: &Chosen<'_>| chosen.provider.copy(&chosen.inventory, &chosen.pool, &request).map(|plan| plan.steps);
-    Box::pin(build::carry_out(session, &mut chosen, interrupts, &words, plan_again)).await?;
-    if !session.job.waits {
-        session.output.note(&format!("{} is made; its nodes come by themselves", plan.target));
-        finished(session, &chosen, &plan, None, Vec::new());
-        return Ok(ExitStatus::Done);
-    }
-    let states = follow::until_ready(session, &chosen, &plan, &expected, interrupts, &words).await?;
+    let states = loop {
+        Box::pin(build::carry_out(session, &mut chosen, interrupts, &words, plan_again)).await?;
+        if !session.job.waits {
+            session.output.note(&format!("{} is made; its nodes come by themselves", plan.target));
+            finished(session, &chosen, &plan, None, Vec::new());
+            return Ok(ExitStatus::Done);
+        }
+        let is_complete = |inventory: &Inventory| {
+            let plan = chosen.provider.copy(inventory, &chosen.pool, &request);
+            plan.is_ok_and(|plan| plan.steps.is_empty())
+        };
+        match follow::until_ready(session, &chosen, &plan, &expected, interrupts, &words, is_complete).await? {
+            Followed::Ready(states) => break states,
+            Followed::MoreToDo => look::again(session, &mut chosen).await?,
+        }
+    };
     look::again(session, &mut chosen).await?;
     let plan = chosen.provider.copy(&chosen.inventory, &chosen.pool, &request).unwrap_or(plan);
     let fidelity = copy_plan::fidelity(&plan, &chosen.inventory);
@@ -151,6 +161,10 @@ fn next(session: &Session, chosen: &Chosen<'_>, target: &str) -> String {
 fn flags(request: &CopyRequest) -> String {
     let name = request.name.as_ref().map(|name| format!("--name {name}"));
     let size = request.size.map(|size| format!("--nodes {size}"));
+    let matching = request
+        .nodes_match
+        .as_ref()
+        .map(|one| format!("--nodes-match {}", kubectl_common::failure::shell_word(&one.text)));
     let share = request.share_templates.then(|| "--share-templates".to_owned());
     let overrides = request.overrides.iter().map(|one| {
         let kind = one.kind.as_ref().map(|kind| format!("{kind}:")).unwrap_or_default();
@@ -161,5 +175,5 @@ fn flags(request: &CopyRequest) -> String {
         let word = format!("{kind}{}{value}", one.pointer);
         format!("{flag} {}", kubectl_common::failure::shell_word(&word))
     });
-    name.into_iter().chain(size).chain(share).chain(overrides).collect::<Vec<_>>().join(" ")
+    name.into_iter().chain(size).chain(matching).chain(share).chain(overrides).collect::<Vec<_>>().join(" ")
 }

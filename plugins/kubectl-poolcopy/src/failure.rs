@@ -141,6 +141,10 @@ fn of_refusal(refusal: &Refusal) -> Vec<Remedy> {
                 })
                 .collect()
         }
+        Refusal::NeedsNodes { needs, .. } => {
+            let needs = needs.iter().map(|need| Remedy::Explain(format!("each new node needs {need}")));
+            needs.chain([Remedy::Flag("--nodes-match SELECTOR".to_owned())]).collect()
+        }
         Refusal::Shared { .. } => {
             vec![Remedy::Explain("give each pool its own objects first; only then can one of them go".to_owned())]
         }

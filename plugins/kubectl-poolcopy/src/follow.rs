@@ -9,7 +9,7 @@ use kubectl_common::failure::Failure;
 use node_pools::copy_plan::{CopyPlan, CopyRequest};
 use node_pools::inventory::Inventory;
 use node_pools::node::{self, PoolNode};
-use node_pools::pool::Pool;
+use node_pools::pool::{Pool, Supply};
 use node_pools::provider::PoolProvider;
 use node_pools_runner::view::{PoolView, Seen};
 use serde::Serialize;
@@ -88,7 +88,16 @@ pub(crate) fn states(
         .collect()
 }
 
-/// Waits until as many nodes as were planned are ready. Returns how they stand then.
+/// How a wait ended.
+pub(crate) enum Followed {
+    /// As many nodes as were planned are ready; how they stand.
+    Ready(Vec<NodeState>),
+    /// Nodes have come for which there is something to be done.
+    MoreToDo,
+}
+
+/// Waits until as many nodes as were planned are ready. `is_complete` says whether nothing has to be done for those that
+/// have come; it is asked where somebody else joins them.
 pub(crate) async fn until_ready(
     session: &Session,
     chosen: &Chosen<'_>,
@@ -96,7 +105,8 @@ pub(crate) async fn until_ready(
     expected: &Expected,
     interrupts: &mut Interrupts,
     words: &LastWords,
-) -> Result<Vec<NodeState>, Failure> {
+    is_complete: impl Fn(&Inventory) -> bool,
+) -> Result<Followed, Failure> {
     let watched: Vec<_> = chosen
         .provider
         .kinds()
@@ -121,7 +131,10 @@ pub(crate) async fn until_ready(
         }
         if ready >= wanted && copy.is_some_and(|copy| copy.is_accepted) && view.is_synced() {
             session.output.clear_status();
-            return Ok(states);
+            return Ok(Followed::Ready(states));
+        }
+        if chosen.pool.supply == Supply::External && view.is_synced() && !is_complete(view.inventory()) {
+            return Ok(Followed::MoreToDo);
         }
         for trouble in copy.into_iter().flat_map(|copy| &copy.troubles).filter(|trouble| !trouble.is_about_size) {
             if troubled.insert(trouble.message.clone()) {

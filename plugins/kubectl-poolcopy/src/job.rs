@@ -10,7 +10,7 @@ use kubectl_common::identity::PluginIdentity;
 use node_pools::copy_plan::CopyRequest;
 use node_pools::mark::Maker;
 
-use crate::cli::{PoolcopyArgs, ResizeArg, SetArg, UnsetArg};
+use crate::cli::{NodesMatchArg, PoolcopyArgs, ResizeArg, SetArg, UnsetArg};
 use crate::failure::PoolError;
 
 /// What is to be done, with nothing left to resolve.
@@ -107,6 +107,7 @@ fn goal(args: &PoolcopyArgs) -> Goal {
         name: args.name.clone(),
         size: args.nodes,
         overrides: set.chain(unset).collect(),
+        nodes_match: args.nodes_match.clone().map(|NodesMatchArg(one)| one),
         share_templates: args.share_templates,
         maker: nobody,
     })

@@ -6,7 +6,7 @@ use api_access::interrupts::Interrupts;
 use kubectl_common::exit::ExitStatus;
 use kubectl_common::failure::Failure;
 use kubectl_common::flags::OutputFormat;
-use node_pools::node::{PoolNode, least};
+use node_pools::node::{PoolNode, capacity, least};
 use node_pools::pool::{Pool, ProviderName};
 
 use crate::document::{self, PoolList, PoolRow};
@@ -82,7 +82,7 @@ fn of_nodes(name: &str, provider: &str, nodes: &[&PoolNode]) -> PoolRow {
         ready: nodes.iter().filter(|node| node.ready && !node.unschedulable).count(),
         versions: set(|node| Some(node.version.clone()).filter(|version| !version.is_empty())),
         zones: set(|node| node.zone.clone()),
-        capacity: least(nodes.iter().copied()).map(|least| render::capacity(&least)).unwrap_or_default(),
+        capacity: least(nodes.iter().copied()).map(|least| capacity(&least)).unwrap_or_default(),
         taints: taints.into_iter().collect(),
         oldest: nodes.iter().filter_map(|node| node.created).min(),
         scaled_by: Vec::new(),

@@ -8,7 +8,7 @@ use kubectl_common::flags::DryRun;
 use node_pools::address::Resource;
 use node_pools::finding::Refusal;
 use node_pools::inventory::Inventory;
-use node_pools::pool::Pool;
+use node_pools::pool::{Pool, Supply};
 use node_pools::step::Step;
 use node_pools_runner::proof::{self, Obstacle};
 use serde_json::json;
@@ -33,7 +33,11 @@ pub(crate) async fn run(session: &Session, interrupts: &mut Interrupts) -> Resul
         return Ok(ExitStatus::Done);
     }
     let (leaving, next) = leaving(session, &chosen);
-    prove(session, &chosen, &leaving, &next, is_undo).await?;
+    // Nodes that somebody else joined stay, and their pods with them.
+    let stays = is_undo && chosen.pool.supply == Supply::External;
+    if !stays {
+        prove(session, &chosen, &leaving, &next, is_undo).await?;
+    }
     preflight::rights(session, &steps.iter().collect::<Vec<_>>()).await?;
     let cluster = &session.of_pools().cluster;
     let document = PlanDocument::of_steps(cluster, &chosen.pool, action, &steps, None);
@@ -42,13 +46,18 @@ pub(crate) async fn run(session: &Session, interrupts: &mut Interrupts) -> Resul
         return Ok(ExitStatus::Done);
     }
     let words = LastWords { again: session.command(&session.job.pool, &format!("--{action}")), back: None };
-    if is_undo {
+    if is_undo && !stays {
         close(session, &chosen, &leaving, &next).await?;
     }
     let pool = chosen.pool.clone();
     let goal = |chosen: &Chosen<'_>| plan(session, chosen);
     Box::pin(build::carry_out(session, &mut chosen, interrupts, &words, goal)).await?;
-    let end = if is_undo { "the copy is gone; the old pool is as it was" } else { "is gone, with its nodes" };
+    let end = match (is_undo, pool.supply) {
+        (true, Supply::External) => "the new nodes are as they were",
+        (true, _) => "the copy is gone; the old pool is as it was",
+        (false, Supply::External) => "holds nothing that would be lost; its nodes can be switched off and deleted",
+        (false, _) => "is gone, with its nodes",
+    };
     session.output.note(&format!("{}: {end}", pool.title()));
     let ended = Ended::done(action, session.started, now());
     document::print(
@@ -151,16 +160,9 @@ async fn close(session: &Session, chosen: &Chosen<'_>, leaving: &[NodeName], nex
 }
 
 async fn cordon(session: &Session, node: &NodeName, closed: bool) -> Result<(), Failure> {
-    let nodes = Resource {
-        group: String::new(),
-        version: "v1".to_owned(),
-        kind: "Node".to_owned(),
-        plural: "nodes".to_owned(),
-        namespaced: false,
-    };
     let value = if closed { json!(true) } else { json!(null) };
     let step = Step::Merge {
-        target: nodes.at(None, &node.0),
+        target: Resource::nodes().at(None, &node.0),
         patch: json!({ "spec": { "unschedulable": value } }),
         what: if closed { "cordon" } else { "uncordon" }.to_owned(),
     };

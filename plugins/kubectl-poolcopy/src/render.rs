@@ -1,6 +1,5 @@
 //! What is shown: the plan, the list, the proof.
 
-use cluster_model::resources::Resources;
 use jiff::Timestamp;
 use kubectl_common::connect::ClusterIdentity;
 use kubectl_common::flags::OutputFormat;
@@ -125,17 +124,6 @@ pub(crate) fn proof(plan: &CopyPlan, fidelity: &Fidelity, nodes: usize) -> Strin
 pub(crate) fn infidelities(fidelity: &Fidelity) -> String {
     let lost = fidelity.differences.iter().filter(|one| one.is_loss);
     lost.map(|one| format!("{} {}", one.document, Told(&one.difference))).collect::<Vec<_>>().join("; ")
-}
-
-/// `4 cpu, 8Gi`.
-pub(crate) fn capacity(resources: &Resources) -> String {
-    const GIB: f64 = 1024.0 * 1024.0 * 1024.0;
-    let number = |amount: f64| {
-        let text = format!("{amount:.1}");
-        text.strip_suffix(".0").map_or_else(|| text.clone(), str::to_owned)
-    };
-    let (cpu, memory) = (resources.amount("cpu"), resources.amount("memory"));
-    format!("{} cpu, {}Gi", number(cpu), number(memory / GIB))
 }
 
 /// The table of `--list`.

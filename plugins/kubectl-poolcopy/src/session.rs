@@ -68,7 +68,7 @@ impl Session {
             at: started,
             version: format!("{}/{}", job.plugin.name, job.plugin.version),
         };
-        let providers = providers::all();
+        let providers = providers::all(&job.pool);
         Ok(Self { job, output, terminal, places, workload, management, providers, maker, started })
     }
 

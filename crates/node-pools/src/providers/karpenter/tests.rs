@@ -33,7 +33,7 @@ fn claim(inventory: &mut Inventory, pool: &str, name: &str) {
 fn request() -> CopyRequest {
     let maker =
         Maker { run: "r".into(), user: "alice".into(), at: jiff::Timestamp::UNIX_EPOCH, version: "poolcopy/0".into() };
-    CopyRequest { name: None, size: None, overrides: Vec::new(), share_templates: false, maker }
+    CopyRequest { name: None, size: None, overrides: Vec::new(), nodes_match: None, share_templates: false, maker }
 }
 
 fn found(inventory: &Inventory, name: &str) -> Pool {

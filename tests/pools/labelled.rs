@@ -1,0 +1,126 @@
+//! Pools of nodes that somebody joins by hand: the new ones get what the old ones have in common.
+
+use e2e::{ControlPlane, EndpointRecorder, Namespace, Plugin};
+use serde_json::{Value, json};
+
+use crate::objects::{follow_advice, get};
+
+struct Rack {
+    ns: Namespace,
+}
+
+impl Rack {
+    async fn open(purpose: &str) -> Self {
+        Self { ns: Namespace::fresh(ControlPlane::shared(), purpose).await }
+    }
+
+    /// The pool as it is typed. Labels are the whole cluster's, so its value is the test's own.
+    fn pool(&self, value: &str) -> String {
+        format!("example.test/pool={}-{value}", self.ns.name())
+    }
+
+    /// An old node, of the pool `blue`.
+    async fn old(&self, name: &str) -> String {
+        let value = format!("{}-blue", self.ns.name());
+        let node = self.ns.node(name).label("example.test/pool", &value).label("team", "shop").label("disk", name);
+        node.taint("dedicated", "shop", "NoSchedule").zone("z1").create().await
+    }
+
+    /// A node that somebody has joined.
+    fn new(&self, name: &str) -> e2e::node::NodeBuilder<'_> {
+        self.ns.node(name).label("rack", self.ns.name()).label("team", "spare")
+    }
+
+    fn poolcopy(&self, arguments: &[&str]) -> e2e::Invocation {
+        Plugin::poolcopy(&self.ns).args([self.pool("blue")]).args(arguments)
+    }
+
+    fn selector(&self) -> String {
+        format!("--nodes-match=rack={}", self.ns.name())
+    }
+
+    async fn node(&self, name: &str) -> Value {
+        get(&self.ns, "nodes", name).await.unwrap()
+    }
+}
+
+#[tokio::test]
+async fn nodes_that_join_become_the_copy_and_take_the_work_over() {
+    let rack = Rack::open("joined").await;
+    for name in ["old-1", "old-2"] {
+        rack.old(name).await;
+    }
+    rack.ns.service("web").create().await;
+    let web = rack.ns.deployment("web").replicas(2).ready_after("500ms").exit_after("200ms").edit_pod(|pod| {
+        pod["spec"]["tolerations"] = json!([{ "key": "dedicated", "operator": "Exists" }]);
+    });
+    web.ready().await;
+    rack.ns.budget("web").min_available(2).ready().await;
+    rack.ns.ready_endpoints("web", 2).await;
+    let first = rack.new("new-1").create().await;
+    let user = rack.ns.limited_user();
+    e2e::Roles::read("poolcopy").bind(&rack.ns, &user).await;
+    let mut recorder = EndpointRecorder::start(&rack.ns).await;
+
+    let refused = rack.poolcopy(&[]).user(&user).run().await.expect_code(3);
+    assert!(refused.stderr.contains("each new node needs at least 32 cpu, 128Gi"), "{refused}");
+    assert!(refused.stderr.contains("--nodes-match SELECTOR"), "{refused}");
+
+    let copy = rack.poolcopy(&[&rack.selector()]).user(&user).spawn();
+    copy.stderr_contains(&format!("node {first} is ready (1 of 2)")).await;
+    let second = rack.new("new-2").create().await;
+    let copied = copy.wait().await.expect_code(0);
+    for name in [&first, &second] {
+        let node = rack.node(name).await;
+        let labels = &node["metadata"]["labels"];
+        assert_eq!(labels["example.test/pool"], format!("{}-blue-2", rack.ns.name()), "{copied}");
+        assert_eq!((&labels["team"], &labels["disk"]), (&json!("shop"), &Value::Null), "what all old nodes have");
+        assert_eq!(node["spec"]["taints"][0]["key"], "dedicated", "{node}");
+    }
+    let again = rack.poolcopy(&[&rack.selector()]).user(&user).run().await.expect_code(0);
+    assert!(again.stderr.contains("The copy has been made already"), "{again}");
+
+    rack.poolcopy(&["--retire"]).user(&user).run().await.expect_code(3);
+    follow_advice(&rack.ns, &copied).await;
+    let retired = rack.poolcopy(&["--retire"]).user(&user).run().await.expect_code(0);
+    recorder.stop().await;
+    assert!(recorder.fewest_ready("web") >= 2, "{:?}", recorder.history("web"));
+    assert!(retired.stderr.contains("its nodes can be switched off and deleted"), "{retired}");
+    for name in [&first, &second] {
+        assert_eq!(rack.node(name).await["metadata"]["annotations"]["handover/copy"], Value::Null, "{retired}");
+    }
+    let audit = e2e::AuditLog::of_user(rack.ns.control_plane(), &user.name).await;
+    let denied: Vec<_> = audit.events.iter().filter(|event| event.code == 403).map(e2e::AuditEvent::summary).collect();
+    assert!(denied.is_empty(), "the roles of the file are enough: {denied:#?}");
+}
+
+#[tokio::test]
+async fn a_copy_that_is_taken_back_leaves_the_nodes_as_they_were() {
+    let rack = Rack::open("back").await;
+    rack.old("old-1").await;
+    let small = rack.new("new-1").capacity("16", "128Gi", 250).taint("mine", "", "PreferNoSchedule").create().await;
+    let written = |node: &Value| json!([node["metadata"]["labels"], node["spec"]["taints"]]);
+    let before = written(&rack.node(&small).await);
+    let copied = rack.poolcopy(&[&rack.selector(), "--timeout=3s"]).run().await.expect_code(4);
+    assert!(copied.stderr.contains("as much cpu as an old node has"), "{copied}");
+    assert_eq!(rack.node(&small).await["spec"]["taints"].as_array().unwrap().len(), 2, "{copied}");
+    let undone = rack.poolcopy(&["--undo"]).run().await.expect_code(0);
+    assert_eq!(written(&rack.node(&small).await), before, "{undone}");
+    let again = rack.poolcopy(&["--undo"]).run().await.expect_code(0);
+    assert!(again.stderr.contains("nothing is left to do"), "{again}");
+}
+
+#[tokio::test]
+async fn a_node_of_another_pool_is_not_taken() {
+    let rack = Rack::open("taken").await;
+    rack.old("old-1").await;
+    let red = format!("{}-red", rack.ns.name());
+    let name = rack.new("new-1").label("example.test/pool", &red).create().await;
+    let refused = rack.poolcopy(&[&rack.selector()]).run().await.expect_code(3);
+    assert!(refused.stderr.contains(&format!("node {name}")) && refused.stderr.contains(&red), "{refused}");
+    for arguments in [["--nodes-match="], ["--nodes-match=a in"]] {
+        rack.poolcopy(&arguments).run().await.expect_code(2);
+    }
+    let unknown = Plugin::poolcopy(&rack.ns).args([&*rack.pool("none"), &rack.selector()]).run().await.expect_code(3);
+    assert!(unknown.stderr.contains("poolcopy --list"), "{unknown}");
+}
