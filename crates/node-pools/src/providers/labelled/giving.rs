@@ -14,6 +14,9 @@ use crate::node::PoolNode;
 use crate::node_label::NodeLabel;
 use crate::step::Step;
 
+/// What an undo does to a node.
+const AS_BEFORE: &str = "as it was before";
+
 /// What all nodes of a pool have in common.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Shape {
@@ -90,8 +93,8 @@ pub(super) fn give(node: &PoolNode, shape: &Shape, mark: &CopyMark) -> Vec<Step>
         });
     }
     if !missing.is_empty() {
-        let taints = node.taints.iter().cloned().chain(missing).collect();
-        steps.push(taint(node, taints, format!("{GIVE} (taints)")));
+        let taints: Vec<_> = node.taints.iter().cloned().chain(missing).collect();
+        steps.push(taint(node, &taints, format!("{GIVE} (taints)")));
     }
     steps
 }
@@ -99,17 +102,16 @@ pub(super) fn give(node: &PoolNode, shape: &Shape, mark: &CopyMark) -> Vec<Step>
 /// Plans to take back what a node was given, as far as it is still there.
 pub(super) fn take_back(node: &PoolNode) -> Vec<Step> {
     let Some(mark) = mark_of(node) else { return Vec::new() };
-    const WHAT: &str = "as it was before";
     let given: Vec<Taint> = mark.taints.iter().filter_map(|taint| serde_json::from_value(taint.clone()).ok()).collect();
     let left: Vec<_> =
         node.taints.iter().filter(|taint| !given.iter().any(|one| is_same(one, taint))).cloned().collect();
     let mut steps = Vec::new();
     if left.len() < node.taints.len() {
-        steps.push(taint(node, left, WHAT.to_owned()));
+        steps.push(taint(node, &left, AS_BEFORE.to_owned()));
     }
     // Last: as long as the node is marked, the same command finds it again.
     let patch = json!({ "metadata": { "labels": mark.labels, "annotations": { COPY: Value::Null } } });
-    steps.push(Step::Merge { target: address(node), patch, what: WHAT.to_owned() });
+    steps.push(Step::Merge { target: address(node), patch, what: AS_BEFORE.to_owned() });
     steps
 }
 
@@ -124,7 +126,7 @@ fn address(node: &PoolNode) -> Address {
 }
 
 /// Replaces the list of taints, if it is still the one that was read: others put theirs there as well.
-fn taint(node: &PoolNode, taints: Vec<Taint>, what: String) -> Step {
+fn taint(node: &PoolNode, taints: &[Taint], what: String) -> Step {
     let read = if node.taints.is_empty() { Value::Null } else { json!(node.taints) };
     let change = match (node.taints.is_empty(), taints.is_empty()) {
         (_, true) => json!({ "op": "remove", "path": "/spec/taints" }),

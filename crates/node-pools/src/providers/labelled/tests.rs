@@ -61,7 +61,7 @@ fn a_new_node_gets_what_all_old_ones_have_and_the_copys_own_value_of_the_label()
     let mark = CopyMark::read(labels["metadata"]["annotations"][mark::COPY].as_str().unwrap()).unwrap();
     assert_eq!(Value::Object(mark.labels), json!({ "pool": null, "team": "b" }), "what was there before");
     let taint = json!({ "key": "dedicated", "value": "shop", "effect": "NoSchedule" });
-    assert_eq!(mark.taints, [taint.clone()]);
+    assert_eq!(mark.taints, std::slice::from_ref(&taint));
     assert_eq!(
         *taints,
         json!([{ "op": "test", "path": "/spec/taints", "value": null }, { "op": "add", "path": "/spec/taints", "value": [taint] }])
