@@ -27,7 +27,7 @@ impl Rack {
     }
 
     /// A node that somebody has joined.
-    fn new(&self, name: &str) -> e2e::node::NodeBuilder<'_> {
+    fn joined(&self, name: &str) -> e2e::node::NodeBuilder<'_> {
         self.ns.node(name).label("rack", self.ns.name()).label("team", "spare")
     }
 
@@ -57,7 +57,7 @@ async fn nodes_that_join_become_the_copy_and_take_the_work_over() {
     web.ready().await;
     rack.ns.budget("web").min_available(2).ready().await;
     rack.ns.ready_endpoints("web", 2).await;
-    let first = rack.new("new-1").create().await;
+    let first = rack.joined("new-1").create().await;
     let user = rack.ns.limited_user();
     e2e::Roles::read("poolcopy").bind(&rack.ns, &user).await;
     let mut recorder = EndpointRecorder::start(&rack.ns).await;
@@ -68,7 +68,7 @@ async fn nodes_that_join_become_the_copy_and_take_the_work_over() {
 
     let copy = rack.poolcopy(&[&rack.selector()]).user(&user).spawn();
     copy.stderr_contains(&format!("node {first} is ready (1 of 2)")).await;
-    let second = rack.new("new-2").create().await;
+    let second = rack.joined("new-2").create().await;
     let copied = copy.wait().await.expect_code(0);
     for name in [&first, &second] {
         let node = rack.node(name).await;
@@ -98,7 +98,7 @@ async fn nodes_that_join_become_the_copy_and_take_the_work_over() {
 async fn a_copy_that_is_taken_back_leaves_the_nodes_as_they_were() {
     let rack = Rack::open("back").await;
     rack.old("old-1").await;
-    let small = rack.new("new-1").capacity("16", "128Gi", 250).taint("mine", "", "PreferNoSchedule").create().await;
+    let small = rack.joined("new-1").capacity("16", "128Gi", 250).taint("mine", "", "PreferNoSchedule").create().await;
     let written = |node: &Value| json!([node["metadata"]["labels"], node["spec"]["taints"]]);
     let before = written(&rack.node(&small).await);
     let copied = rack.poolcopy(&[&rack.selector(), "--timeout=3s"]).run().await.expect_code(4);
@@ -115,7 +115,7 @@ async fn a_node_of_another_pool_is_not_taken() {
     let rack = Rack::open("taken").await;
     rack.old("old-1").await;
     let red = format!("{}-red", rack.ns.name());
-    let name = rack.new("new-1").label("example.test/pool", &red).create().await;
+    let name = rack.joined("new-1").label("example.test/pool", &red).create().await;
     let refused = rack.poolcopy(&[&rack.selector()]).run().await.expect_code(3);
     assert!(refused.stderr.contains(&format!("node {name}")) && refused.stderr.contains(&red), "{refused}");
     for arguments in [["--nodes-match="], ["--nodes-match=a in"]] {
