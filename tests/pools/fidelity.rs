@@ -4,7 +4,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use e2e::{ClusterApi, Karpenter};
+use e2e::{ClusterApi, Karpenter, OpenShift};
 use jiff::Timestamp;
 use node_pools::address::Resource;
 use node_pools::copy_plan::{CopyPlan, CopyRequest, fidelity};
@@ -96,6 +96,40 @@ fn only_the_declared_changes_of_a_node_pool_differ() {
         put(&mut inventory, "karpenter.sh", "NodePool", "v1", &authored);
         let plan = plan(&inventory).unwrap_or_else(|refusal| panic!("case {case}: {refusal}"));
         compare(&mut inventory, &plan, &[authored], &json!({ "weight": 101 }), case);
+    }
+    assert!(fields > 15_000, "only {fields} fields were copied");
+}
+
+/// So is a MachineSet, whose `providerSpec` is of any shape.
+#[test]
+fn only_the_declared_changes_of_an_open_shift_machine_set_differ() {
+    let schema = OpenShift::schema();
+    let mut fields = 0;
+    for case in 0..2 * CASES {
+        let mut draw = Draw { seed: case, count: 0, is_whole: case == 0 };
+        let mut spec = draw.value(&schema["properties"]["spec"], 0);
+        let labels = json!({ "machine.openshift.io/cluster-api-machineset": NAME });
+        merge(&mut spec["selector"]["matchLabels"], &labels);
+        merge(&mut spec["template"]["metadata"]["labels"], &labels);
+        spec["template"]["spec"]["providerSpec"]["value"] = draw.anything(4);
+        spec["replicas"] = json!(3);
+        spec["minReadySeconds"] = json!(7);
+        let authored = json!({
+            "apiVersion": "machine.openshift.io/v1beta1",
+            "kind": "MachineSet",
+            "metadata": {
+                "name": NAME,
+                "namespace": NAMESPACE,
+                "labels": { "team": "shop", "example.com/unknown": "yes" },
+                "annotations": { "example.com/note": "keep me" },
+            },
+            "spec": spec,
+        });
+        fields += leaves(&authored);
+        let mut inventory = Inventory::default();
+        put(&mut inventory, "machine.openshift.io", "MachineSet", "v1beta1", &authored);
+        let plan = plan(&inventory).unwrap_or_else(|refusal| panic!("case {case}: {refusal}"));
+        compare(&mut inventory, &plan, &[authored], &json!({ "minReadySeconds": 8 }), case);
     }
     assert!(fields > 15_000, "only {fields} fields were copied");
 }

@@ -9,6 +9,7 @@
 //! | [`karpenter`] | copies of NodePools, and what a naive one does |
 //! | [`labelled`] | nodes that somebody joins by hand |
 //! | [`kills`] | kill -9 before and after requests |
+//! | [`openshift`] | MachineSets, with a stand-in for their controllers |
 //! | [`fidelity`] | a thousand documents drawn from the schemas, and nothing of them lost |
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a failed step is a failed test")]
@@ -25,3 +26,4 @@ mod karpenter;
 mod kills;
 mod labelled;
 mod objects;
+mod openshift;

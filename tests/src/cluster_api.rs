@@ -5,7 +5,6 @@
 //! |---|---|
 //! | `definitions` | the provider's custom resources, with the labels that Cluster API's contract asks for |
 //! | `provider` | an infrastructure, bootstrap and control plane provider by the contract of v1beta2 |
-//! | `rest` | nothing: requests with bodies of JSON |
 
 #![expect(
     clippy::indexing_slicing,
@@ -14,7 +13,6 @@
 
 mod definitions;
 mod provider;
-mod rest;
 
 use std::fs;
 
@@ -22,9 +20,9 @@ use kube::Client;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
+use crate::background::Background;
 use crate::control_plane::{ControlPlane, programs};
 use crate::manifest;
-use provider::Provider;
 
 const FIELD_MANAGER: &str = "cluster-api-installer";
 /// What `control-plane run` calls the manager.
@@ -34,7 +32,7 @@ const PROGRAM: &str = "cluster-api";
 #[derive(Debug)]
 pub struct ClusterApi {
     control_plane: ControlPlane,
-    _provider: Provider,
+    _provider: Background,
 }
 
 impl ClusterApi {
@@ -57,7 +55,7 @@ impl ClusterApi {
             manifest::apply(&client, FIELD_MANAGER, webhook, None).await;
         }
         webhooks_answer(&client).await;
-        let provider = Provider::start(&control_plane);
+        let provider = provider::start(&control_plane);
         Self { control_plane, _provider: provider }
     }
 

@@ -13,6 +13,7 @@
 //! | [`cluster_api`] | the genuine core manager of Cluster API, and a provider whose machines are nodes of kwok |
 //! | [`karpenter`] | the genuine Karpenter, with a provider whose machines are nodes of kwok |
 //! | [`fault_proxy`] | what stands between a plugin and the API server and does both of them harm |
+//! | [`openshift`] | OpenShift's own custom resources, and a small stand-in for the controller of its MachineSets |
 //! | [`plugin`] | the plugins, run through the real kubectl |
 //!
 //! A step of the harness that fails ends the test at once with a message that says which: nothing here returns an error.
@@ -29,6 +30,7 @@
 )]
 
 pub mod audit;
+mod background;
 mod changes;
 pub mod cluster_api;
 pub mod control_plane;
@@ -39,7 +41,9 @@ pub mod kubevirt;
 mod manifest;
 pub mod namespace;
 pub mod node;
+pub mod openshift;
 pub mod plugin;
+mod rest;
 pub mod roles;
 pub mod wait;
 pub mod workload;
@@ -52,6 +56,7 @@ pub use fault_proxy::{Fault, FaultProxy, Schedule};
 pub use karpenter::Karpenter;
 pub use kubevirt::KubeVirt;
 pub use namespace::Namespace;
+pub use openshift::OpenShift;
 pub use plugin::{Invocation, Kubectl, Plugin, Run, Running, packages_folder};
 pub use roles::{Grant, Roles};
 pub use wait::eventually;

@@ -15,6 +15,8 @@ pub enum ProviderName {
     Karpenter,
     /// Cluster API: MachineDeployments and MachinePools.
     ClusterApi,
+    /// OpenShift: MachineSets.
+    OpenShift,
     /// Nodes that are joined by hand and belong together by a label.
     Labels,
     /// A provider whose pools are seen and cannot be copied yet.
@@ -27,6 +29,7 @@ impl ProviderName {
         match self {
             Self::Karpenter => "karpenter",
             Self::ClusterApi => "cluster-api",
+            Self::OpenShift => "openshift",
             Self::Labels => "labels",
             Self::Unbuilt => "unbuilt",
         }

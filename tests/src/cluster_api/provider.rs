@@ -5,69 +5,36 @@
 //! `bootSeconds` and `refusal` (a cloud that makes no machine and says why).
 
 use std::collections::HashMap;
-use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tokio::sync::oneshot;
-use tokio::{runtime, select, time};
+use tokio::time;
 
 use super::definitions::{BOOTSTRAP, CONTROL_PLANE, INFRASTRUCTURE, VERSION};
-use super::rest::Rest;
+use crate::background::Background;
 use crate::control_plane::ControlPlane;
 use crate::manifest::text;
 use crate::namespace::NAMESPACE_LABEL;
+use crate::rest::Rest;
 
 /// How often the provider looks at its objects.
 const TURN: Duration = Duration::from_millis(250);
 const FINALIZER: &str = "foo.infrastructure.cluster.x-k8s.io";
 
-/// The running provider; it ends when it is dropped.
-#[derive(Debug)]
-pub(super) struct Provider {
-    ending: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Provider {
-    /// Starts it on a thread of its own, so that it outlives the runtime of the test that was first.
-    pub(super) fn start(control_plane: &ControlPlane) -> Self {
-        let (ending, ended) = oneshot::channel();
-        let control_plane = control_plane.clone();
-        let thread = thread::Builder::new()
-            .name(String::from("foo-provider"))
-            .spawn(move || {
-                let runtime =
-                    runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be built");
-                runtime.block_on(async move {
-                    let server = control_plane.server().trim_start_matches("https://").to_owned();
-                    let (host, port) = server.split_once(':').expect("the server's address has a port");
-                    let turns = Turns {
-                        rest: Rest(control_plane.client().await),
-                        endpoint: json!({ "host": host, "port": port.parse::<u16>().expect("a port is a number") }),
-                        kubeconfig: base64(control_plane.administrator().as_bytes()),
-                        born: HashMap::new(),
-                    };
-                    select! {
-                        () = turns.run() => {}
-                        _ = ended => {}
-                    }
-                });
-            })
-            .expect("a thread can be started");
-        Self { ending: Some(ending), thread: Some(thread) }
-    }
-}
-
-impl Drop for Provider {
-    fn drop(&mut self) {
-        if let Some(ending) = self.ending.take() {
-            ending.send(()).unwrap_or_default();
-        }
-        if let Some(thread) = self.thread.take() {
-            drop(thread.join());
-        }
-    }
+/// Starts the provider; it ends when this is dropped.
+pub(super) fn start(control_plane: &ControlPlane) -> Background {
+    let control_plane = control_plane.clone();
+    Background::start("foo-provider", async move || {
+        let server = control_plane.server().trim_start_matches("https://").to_owned();
+        let (host, port) = server.split_once(':').expect("the server's address has a port");
+        let turns = Turns {
+            rest: Rest(control_plane.client().await),
+            endpoint: json!({ "host": host, "port": port.parse::<u16>().expect("a port is a number") }),
+            kubeconfig: base64(control_plane.administrator().as_bytes()),
+            born: HashMap::new(),
+        };
+        turns.run().await;
+    })
 }
 
 struct Turns {

@@ -5,16 +5,16 @@ use kube::Client;
 use serde_json::Value;
 
 /// The administrator's requests.
-pub(super) struct Rest(pub(super) Client);
+pub(crate) struct Rest(pub(crate) Client);
 
 impl Rest {
     /// Reads an object or a list; `None` if it is not there.
-    pub(super) async fn get(&self, path: &str) -> Option<Value> {
+    pub(crate) async fn get(&self, path: &str) -> Option<Value> {
         self.send(Method::GET, path, None).await
     }
 
     /// Reads a list's items.
-    pub(super) async fn items(&self, path: &str) -> Vec<Value> {
+    pub(crate) async fn items(&self, path: &str) -> Vec<Value> {
         match self.get(path).await {
             Some(mut list) => list["items"].as_array_mut().map(std::mem::take).unwrap_or_default(),
             None => Vec::new(),
@@ -22,17 +22,17 @@ impl Rest {
     }
 
     /// Creates an object; `None` if there is one already.
-    pub(super) async fn create(&self, path: &str, object: &Value) -> Option<Value> {
+    pub(crate) async fn create(&self, path: &str, object: &Value) -> Option<Value> {
         self.send(Method::POST, path, Some(object)).await
     }
 
     /// Changes an object by a merge patch; `None` if it is gone or was changed meanwhile.
-    pub(super) async fn merge(&self, path: &str, change: &Value) -> Option<Value> {
+    pub(crate) async fn merge(&self, path: &str, change: &Value) -> Option<Value> {
         self.send(Method::PATCH, path, Some(change)).await
     }
 
     /// Deletes an object.
-    pub(super) async fn delete(&self, path: &str) {
+    pub(crate) async fn delete(&self, path: &str) {
         self.send(Method::DELETE, path, None).await;
     }
 

@@ -1,0 +1,139 @@
+//! MachineSets by OpenShift's own custom resources; its controllers are played by a stand-in.
+
+use std::time::Duration;
+
+use e2e::{EndpointRecorder, Kubectl, Namespace, OpenShift, Plugin, Roles, eventually};
+use serde_json::{Value, json};
+
+use crate::objects::{apply, follow_advice, get, list, naive_copy, written};
+
+const SETS: &str = "machinesets.machine.openshift.io";
+const MACHINES: &str = "machines.machine.openshift.io";
+const NAME: &str = "machine.openshift.io/cluster-api-machineset";
+const DEADLINE: Duration = Duration::from_secs(60);
+
+struct Fleet {
+    ns: Namespace,
+}
+
+impl Fleet {
+    async fn open(purpose: &str) -> Self {
+        Self { ns: Namespace::fresh(OpenShift::shared().await.control_plane(), purpose).await }
+    }
+
+    async fn set(&self, name: &str, replicas: u32) {
+        let labels = json!({ NAME: name, "machine.openshift.io/cluster-api-cluster": "infra" });
+        let value = json!({ "apiVersion": "foo/v1", "kind": "FooMachineProviderSpec", "cpu": 8, "memory": "16Gi",
+            "anything": [{ "deep": true }] });
+        let spec = json!({
+            "replicas": replicas,
+            "selector": { "matchLabels": labels },
+            "template": {
+                "metadata": { "labels": labels },
+                "spec": { "metadata": { "labels": { "team": "blue" } }, "providerSpec": { "value": value } },
+            },
+        });
+        let object = json!({ "apiVersion": "machine.openshift.io/v1beta1", "kind": "MachineSet",
+            "metadata": { "name": name }, "spec": spec });
+        apply(&self.ns, &object).await;
+        self.until_available(name, replicas).await;
+    }
+
+    async fn until_available(&self, name: &str, replicas: u32) {
+        eventually(&format!("{name} has {replicas} available nodes"), DEADLINE, || async {
+            get(&self.ns, SETS, name).await.unwrap()["status"]["availableReplicas"] == replicas
+        })
+        .await;
+    }
+
+    async fn machines(&self, label: &str) -> Vec<String> {
+        let found = list(&self.ns, MACHINES, &format!("{NAME}={label}")).await;
+        found.iter().map(|machine| machine["metadata"]["name"].as_str().unwrap().to_owned()).collect()
+    }
+
+    fn poolcopy(&self, arguments: &[&str]) -> e2e::Invocation {
+        Plugin::poolcopy(&self.ns).args(["-n", self.ns.name()]).args(arguments)
+    }
+}
+
+#[tokio::test]
+async fn a_machine_set_is_copied_its_work_handed_over_and_then_it_is_retired() {
+    let fleet = Fleet::open("os-copied").await;
+    fleet.set("blue", 2).await;
+    let ns = &fleet.ns;
+    ns.service("web").create().await;
+    ns.deployment("web").replicas(2).ready_after("500ms").exit_after("200ms").ready().await;
+    ns.budget("web").min_available(2).ready().await;
+    ns.ready_endpoints("web", 2).await;
+    let before = get(ns, SETS, "blue").await.unwrap();
+    let user = ns.limited_user();
+    Roles::read("poolcopy").bind(ns, &user).await;
+    let mut recorder = EndpointRecorder::start(ns).await;
+
+    let copied = fleet.poolcopy(&["blue"]).user(&user).run().await.expect_code(0);
+    assert!(copied.stderr.contains("blue-2 has 2 ready nodes, and is identical to its source"), "{copied}");
+    assert_eq!(written(&get(ns, SETS, "blue").await.unwrap()), written(&before), "the source is as it was");
+    let copy = get(ns, SETS, "blue-2").await.unwrap();
+    assert_eq!(copy["spec"]["template"]["spec"], before["spec"]["template"]["spec"]);
+    assert_eq!((fleet.machines("blue").await.len(), fleet.machines("blue-2").await.len()), (2, 2));
+    let again = fleet.poolcopy(&["blue"]).user(&user).run().await.expect_code(0);
+    assert!(again.stderr.contains("The copy has been made already"), "{again}");
+
+    let refused = fleet.poolcopy(&["blue", "--retire"]).user(&user).run().await.expect_code(3);
+    assert!(refused.stderr.contains("blue is not empty"), "{refused}");
+    follow_advice(ns, &copied).await;
+    let retired = fleet.poolcopy(&["blue", "--retire"]).user(&user).run().await.expect_code(0);
+
+    recorder.stop().await;
+    assert!(recorder.fewest_ready("web") >= 2, "{:?}", recorder.history("web"));
+    assert!(get(ns, SETS, "blue").await.is_none() && fleet.machines("blue").await.is_empty(), "{retired}");
+    let copy = get(ns, SETS, "blue-2").await.unwrap();
+    assert_eq!(copy["metadata"]["annotations"]["handover/copy"], Value::Null, "a pool like any other");
+    let audit = e2e::AuditLog::of_user(ns.control_plane(), &user.name).await;
+    let denied: Vec<_> = audit.events.iter().filter(|event| event.code == 403).map(e2e::AuditEvent::summary).collect();
+    assert!(denied.is_empty(), "the roles of the file are enough: {denied:#?}");
+}
+
+#[tokio::test]
+async fn an_undone_copy_leaves_nothing_and_a_pool_shrinks_by_its_empty_nodes() {
+    let fleet = Fleet::open("os-undone").await;
+    fleet.set("blue", 2).await;
+    let before = get(&fleet.ns, SETS, "blue").await.unwrap();
+    fleet.poolcopy(&["blue", "--name=green", "--nodes=1"]).run().await.expect_code(0);
+    fleet.poolcopy(&["blue", "--undo"]).run().await.expect_code(0);
+    assert!(get(&fleet.ns, SETS, "green").await.is_none() && fleet.machines("green").await.is_empty());
+    assert_eq!(written(&get(&fleet.ns, SETS, "blue").await.unwrap()), written(&before));
+
+    let machines = fleet.machines("blue").await;
+    fleet.poolcopy(&["blue", "--resize=-1"]).run().await.expect_code(3);
+    Kubectl::run(&fleet.ns, ["cordon", &machines[1]]).await.expect_code(0);
+    fleet.poolcopy(&["blue", "--resize=-1"]).run().await.expect_code(0);
+    eventually("the cordoned node went", DEADLINE, || async { fleet.machines("blue").await == machines[..1] }).await;
+}
+
+/// The label of the machines: a copy that keeps the source's takes the source's machines over once they have no owner,
+/// and deletes what is too much.
+#[tokio::test]
+async fn a_copy_with_the_sources_label_deletes_the_sources_machines_and_ours_does_not() {
+    let fleet = Fleet::open("os-label").await;
+    fleet.set("blue", 1).await;
+    let orphan = ["delete", SETS, "blue", "--cascade=orphan"];
+    fleet.poolcopy(&["blue", "--name=ours"]).run().await.expect_code(0);
+    let (old, new) = (fleet.machines("blue").await, fleet.machines("ours").await);
+    assert_eq!((old.len(), new.len()), (1, 1));
+    // Whoever removes the set and keeps its machines, keeps them.
+    Kubectl::run(&fleet.ns, orphan).await.expect_code(0);
+    fleet.until_available("ours", 1).await;
+    assert_eq!((fleet.machines("blue").await, fleet.machines("ours").await), (old.clone(), new));
+    fleet.set("blue", 1).await;
+    assert_eq!(fleet.machines("blue").await, old, "made anew, it takes its machine back");
+
+    naive_copy(&fleet.ns, SETS, "blue", "naive").await;
+    fleet.until_available("naive", 1).await;
+    assert_eq!(fleet.machines("blue").await.len(), 2, "nobody can tell whose is whose");
+    let listed = fleet.poolcopy(&["--list"]).run().await.expect_code(0);
+    assert!(listed.stdout.contains("another set's name"), "{listed}");
+    fleet.poolcopy(&["naive"]).run().await.expect_code(3);
+    Kubectl::run(&fleet.ns, orphan).await.expect_code(0);
+    eventually("one of both is deleted", DEADLINE, || async { fleet.machines("blue").await.len() == 1 }).await;
+}

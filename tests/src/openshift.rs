@@ -1,0 +1,66 @@
+//! OpenShift's own custom resources for machines, with a small stand-in for its controllers, which cannot be had as
+//! modules. Nothing that is seen here was seen on OpenShift.
+//!
+//! The stand-in follows `pkg/controller/machineset` of github.com/openshift/machine-api-operator as it is published: a
+//! MachineSet counts the machines whose labels its selector matches, but for those that another one controls and those
+//! that are being deleted; it adopts those that nobody controls; it makes what is missing and deletes what is too much,
+//! those with the annotation `machine.openshift.io/delete-machine` first. A machine becomes a Node object, for which kwok
+//! plays the kubelet, and goes with it, undrained: the tests empty nodes before.
+
+#![expect(clippy::indexing_slicing, reason = "a field that a JSON object has not is null")]
+
+mod controller;
+
+use std::fs;
+
+use serde_json::Value;
+use tokio::sync::OnceCell;
+
+use crate::background::Background;
+use crate::control_plane::{ControlPlane, programs};
+use crate::manifest;
+
+const FIELD_MANAGER: &str = "openshift-installer";
+/// The custom resources, as they are in OpenShift's module.
+const MANIFESTS: &str = "openshift-manifests";
+
+/// MachineSets that make nodes; they end when this is dropped.
+#[derive(Debug)]
+pub struct OpenShift {
+    control_plane: ControlPlane,
+    _controller: Background,
+}
+
+impl OpenShift {
+    /// Returns the one of this test process, on the control plane that tests share, installed on first use.
+    pub async fn shared() -> &'static Self {
+        static SHARED: OnceCell<OpenShift> = OnceCell::const_new();
+        SHARED
+            .get_or_init(async || {
+                let control_plane = ControlPlane::shared().clone();
+                let client = control_plane.client().await;
+                let definitions: Vec<_> =
+                    ["machines-Default", "machinesets-Default", "machinehealthchecks"].map(definition).into();
+                manifest::define(&client, FIELD_MANAGER, &definitions).await;
+                let controller = controller::start(&control_plane);
+                Self { control_plane, _controller: controller }
+            })
+            .await
+    }
+
+    /// Returns the schema of MachineSet, from its custom resource; no control plane is started.
+    pub fn schema() -> Value {
+        definition("machinesets-Default")["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone()
+    }
+
+    /// Returns the control plane on which they are.
+    pub fn control_plane(&self) -> &ControlPlane {
+        &self.control_plane
+    }
+}
+
+fn definition(name: &str) -> Value {
+    let path = programs().join(MANIFESTS).join(format!("0000_10_machine-api_01_{name}.crd.yaml"));
+    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("read {}: {error}", path.display()));
+    serde_saphyr::from_str(text.trim_start_matches("---")).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
