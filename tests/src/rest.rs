@@ -16,7 +16,9 @@ impl Rest {
     /// Reads a list's items.
     pub(crate) async fn items(&self, path: &str) -> Vec<Value> {
         match self.get(path).await {
-            Some(mut list) => list["items"].as_array_mut().map(std::mem::take).unwrap_or_default(),
+            Some(mut list) => {
+                list.get_mut("items").and_then(Value::as_array_mut).map(std::mem::take).unwrap_or_default()
+            }
             None => Vec::new(),
         }
     }
