@@ -1,6 +1,8 @@
 //! Pools of nodes that somebody joins by hand: the new ones get what the old ones have in common.
 
+use e2e::workload::is_pod_ready;
 use e2e::{ControlPlane, EndpointRecorder, Namespace, Plugin};
+use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
 
 use crate::objects::{follow_advice, get};
@@ -56,6 +58,15 @@ async fn nodes_that_join_become_the_copy_and_take_the_work_over() {
     });
     web.ready().await;
     rack.ns.budget("web").min_available(2).ready().await;
+    let agent = rack.ns.daemon_set("agent").ready_after("3s").edit_pod(|pod| {
+        pod["spec"]["tolerations"] = json!([{ "key": "dedicated", "operator": "Exists" }]);
+    });
+    agent.create().await;
+    rack.ns
+        .until::<Pod>("app=agent", "the old nodes have their agents", |pods| {
+            pods.iter().filter(|pod| is_pod_ready(pod)).count() == 2
+        })
+        .await;
     rack.ns.ready_endpoints("web", 2).await;
     let first = rack.joined("new-1").create().await;
     let user = rack.ns.limited_user();
@@ -70,6 +81,11 @@ async fn nodes_that_join_become_the_copy_and_take_the_work_over() {
     copy.stderr_contains(&format!("node {first} is ready (1 of 2)")).await;
     let second = rack.joined("new-2").create().await;
     let copied = copy.wait().await.expect_code(0);
+    let agents = rack.ns.pods("app=agent").await;
+    assert!(
+        agents.len() == 4 && agents.iter().all(is_pod_ready),
+        "a node without its agent is not ready for work: {copied}"
+    );
     for name in [&first, &second] {
         let node = rack.node(name).await;
         let labels = &node["metadata"]["labels"];
@@ -99,10 +115,17 @@ async fn a_copy_that_is_taken_back_leaves_the_nodes_as_they_were() {
     let rack = Rack::open("back").await;
     rack.old("old-1").await;
     let small = rack.joined("new-1").capacity("16", "128Gi", 250).taint("mine", "", "PreferNoSchedule").create().await;
+    let pinned = rack.ns.deployment("pinned").replicas(1).edit_pod(|pod| {
+        pod["spec"]["nodeSelector"]["example.test/pool"] = json!(format!("{}-blue", rack.ns.name()));
+        pod["spec"]["tolerations"] = json!([{ "key": "dedicated", "operator": "Exists" }]);
+    });
+    pinned.ready().await;
     let written = |node: &Value| json!([node["metadata"]["labels"], node["spec"]["taints"]]);
     let before = written(&rack.node(&small).await);
     let copied = rack.poolcopy(&[&rack.selector(), "--timeout=3s"]).run().await.expect_code(4);
     assert!(copied.stderr.contains("as much cpu as an old node has"), "{copied}");
+    let told = "asks for the label example.test/pool=";
+    assert!(copied.stderr.contains(told) && copied.stderr.contains("it can never run on"), "{copied}");
     assert_eq!(rack.node(&small).await["spec"]["taints"].as_array().unwrap().len(), 2, "{copied}");
     let undone = rack.poolcopy(&["--undo"]).run().await.expect_code(0);
     assert_eq!(written(&rack.node(&small).await), before, "{undone}");

@@ -116,6 +116,11 @@ fn tolerates(toleration: &v1::Toleration, taint: &v1::Taint) -> bool {
         }
 }
 
+/// Whether a volume can be used from a node, as far as its node affinity says.
+pub fn is_reached(affinity: &v1::VolumeNodeAffinity, offer: &Offer) -> bool {
+    affinity.required.as_ref().is_none_or(|required| required.node_selector_terms.iter().any(|term| holds(term, offer)))
+}
+
 /// A term without anything in it holds nowhere (`nodeaffinity.go` of component-helpers).
 fn holds(term: &v1::NodeSelectorTerm, offer: &Offer) -> bool {
     let expressions = term.match_expressions.iter().flatten();

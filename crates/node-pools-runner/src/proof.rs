@@ -4,14 +4,11 @@ use std::fmt;
 
 use api_access::ApiAccess;
 use cluster_model::identity::{NodeName, PodId};
-use cluster_model::owners::{OwnerKind, owner_kind};
 use cluster_model::pod::Pod;
-use k8s_openapi::api::core::v1;
-use kube::Api;
-use kube::api::ListParams;
 use node_pools::inventory::Inventory;
 
 use crate::look::LookError;
+use crate::residents::{goes_with_its_node, pods_on};
 
 /// Why a node may not go yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,35 +46,8 @@ pub async fn obstacles(
             found.push(Obstacle::Schedulable(name.clone()));
         }
         let pods = pods_on(access, name).await?;
-        found.extend(pods.into_iter().map(|pod| Obstacle::Pod { node: name.clone(), pod }));
+        let lost = pods.iter().map(Pod::from).filter(|pod| !goes_with_its_node(pod));
+        found.extend(lost.map(|pod| Obstacle::Pod { node: name.clone(), pod: pod.id }));
     }
     Ok(found)
-}
-
-/// Lists the pods of a node that would be lost with it: not those that have ended, nor those that live and die with
-/// the node anyway (a DaemonSet's, the kubelet's own).
-async fn pods_on(access: &ApiAccess, node: &NodeName) -> Result<Vec<PodId>, LookError> {
-    let api = Api::<v1::Pod>::all(access.client.clone());
-    let mut params = ListParams::default().fields(&format!("spec.nodeName={node}"));
-    if access.chunk_size > 0 {
-        params = params.limit(access.chunk_size);
-    }
-    let mut found = Vec::new();
-    loop {
-        let page = access.ask(|| api.list(&params)).await.map_err(|source| LookError {
-            attempt: format!("list the pods of node {node}"),
-            is_management: false,
-            source,
-        })?;
-        for pod in page.items.iter().map(Pod::from) {
-            let goes_with_it = pod.is_mirror || owner_kind(&pod) == OwnerKind::DaemonSet;
-            if !goes_with_it && !pod.is_terminal() {
-                found.push(pod.id);
-            }
-        }
-        match page.metadata.continue_.filter(|token| !token.is_empty()) {
-            Some(token) => params.continue_token = Some(token),
-            None => return Ok(found),
-        }
-    }
 }

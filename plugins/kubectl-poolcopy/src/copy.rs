@@ -52,6 +52,7 @@ pub(crate) async fn run(
         }
     };
     look::again(session, &mut chosen).await?;
+    follow::until_served(session, &chosen, &states, interrupts, &words).await?;
     let plan = chosen.provider.copy(&chosen.inventory, &chosen.pool, &request).unwrap_or(plan);
     let fidelity = copy_plan::fidelity(&plan, &chosen.inventory);
     // What is made afterwards does not exist yet, and is compared by the server's own answer.
@@ -75,7 +76,8 @@ pub(crate) async fn run(
 async fn prepare<'a>(session: &'a Session, request: &CopyRequest) -> Result<(Chosen<'a>, CopyPlan), Failure> {
     let chosen = look::choose(session).await?;
     let plan = chosen.provider.copy(&chosen.inventory, &chosen.pool, request);
-    let plan = plan.map_err(refused)?;
+    let mut plan = plan.map_err(refused)?;
+    plan.findings.extend(preflight::pinned(session, &chosen, &plan).await?);
     show(session, &chosen, &plan);
     let steps: Vec<&Step> = plan.steps.iter().chain(&plan.afterwards).collect();
     preflight::rights(session, &steps).await?;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::pin::pin;
 
 use api_access::interrupts::{Interrupted, Interrupts};
+use cluster_model::identity::NodeName;
 use cluster_model::resources::Resources;
 use kubectl_common::failure::Failure;
 use node_pools::copy_plan::{CopyPlan, CopyRequest};
@@ -11,6 +12,7 @@ use node_pools::inventory::Inventory;
 use node_pools::node::{self, PoolNode};
 use node_pools::pool::{Pool, Supply};
 use node_pools::provider::PoolProvider;
+use node_pools_runner::daemons::{self, DaemonView};
 use node_pools_runner::view::{PoolView, Seen};
 use serde::Serialize;
 
@@ -160,6 +162,67 @@ pub(crate) async fn until_ready(
             }
             Ok(None) => {
                 session.output.clear_status();
+                let seconds = session.job.timeout.unwrap_or_default().as_secs();
+                return Err(PoolError::TimedOut { waited: waiting, seconds, again: words.again.clone() }.into());
+            }
+            Ok(Some(Seen::Trouble(message))) => session.output.warning(&message),
+            Ok(Some(Seen::Change)) => {}
+        }
+    }
+}
+
+/// Waits until the DaemonSets that run well on the old nodes do so on the new ones.
+pub(crate) async fn until_served(
+    session: &Session,
+    chosen: &Chosen<'_>,
+    states: &[NodeState],
+    interrupts: &mut Interrupts,
+    words: &LastWords,
+) -> Result<(), Failure> {
+    let members = chosen.provider.members(&chosen.inventory, &chosen.pool);
+    let is_up = |name: &NodeName| chosen.inventory.node(&name.0).is_some_and(|node| node.ready);
+    let old: Vec<_> = members.into_iter().filter_map(|member| member.node).filter(is_up).collect();
+    let new: Vec<_> = states.iter().filter_map(|state| chosen.inventory.node(state.name.as_ref()?)).cloned().collect();
+    let access = &session.places.workload;
+    let daemons = match daemons::well_on(access, &old).await {
+        Ok(daemons) if daemons.is_empty() || new.is_empty() => return Ok(()),
+        Ok(daemons) => daemons,
+        Err(error) if error.source.status().is_some_and(|status| status.code == 403) => {
+            session.output.warning(&format!(
+                "whether the DaemonSets run on the new nodes is not known: you may not {}",
+                error.attempt
+            ));
+            return Ok(());
+        }
+        Err(error) => return Err(session.look_failed(&error)),
+    };
+    let mut view = DaemonView::new(access, daemons, new);
+    let mut timeout = pin!(session.timeout());
+    loop {
+        let missing: Vec<_> = view.missing().collect();
+        let waiting = match missing.as_slice() {
+            _ if !view.is_synced() => "the nodes are ready; looking at their pods".to_owned(),
+            [] => {
+                session.output.clear_status();
+                return Ok(());
+            }
+            [(daemon, node), more @ ..] => {
+                let more = if more.is_empty() { String::new() } else { format!(", and {} more", more.len()) };
+                format!("the nodes are ready; node {node} waits for its pod of DaemonSet {daemon}{more}")
+            }
+        };
+        session.output.status(&waiting);
+        let seen = interrupts.unless(async {
+            tokio::select! {
+                seen = view.changed() => Some(seen),
+                () = &mut timeout => None,
+            }
+        });
+        let seen = seen.await;
+        session.output.clear_status();
+        match seen {
+            Err(Interrupted) => return Err(interrupted(words, &format!("the copy is made; {waiting}"))),
+            Ok(None) => {
                 let seconds = session.job.timeout.unwrap_or_default().as_secs();
                 return Err(PoolError::TimedOut { waited: waiting, seconds, again: words.again.clone() }.into());
             }

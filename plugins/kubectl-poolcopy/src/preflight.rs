@@ -5,10 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use api_access::rights::{self, Need, Right};
 use kubectl_common::failure::Failure;
 use node_pools::address::Address;
+use node_pools::copy_plan::CopyPlan;
+use node_pools::finding::Finding;
+use node_pools::pinned;
 use node_pools::step::Step;
+use node_pools_runner::residents;
 use node_pools_runner::send::{self, Mode, Sent};
 
 use crate::failure::PoolError;
+use crate::look::Chosen;
 use crate::session::Session;
 
 /// How many missing rights are told with a command to look into them.
@@ -51,6 +56,23 @@ pub(crate) async fn rights(session: &Session, steps: &[&Step]) -> Result<(), Fai
 
 fn right(target: &Address, verb: &'static str) -> Right {
     Right::of(verb, &target.resource.group, &target.resource.plural)
+}
+
+/// Finds the pods of the old pool that can never run on its copy.
+pub(crate) async fn pinned(session: &Session, chosen: &Chosen<'_>, plan: &CopyPlan) -> Result<Vec<Finding>, Failure> {
+    let members = chosen.provider.members(&chosen.inventory, &chosen.pool);
+    let nodes: Vec<_> = members.iter().filter_map(|member| chosen.inventory.node(&member.node.as_ref()?.0)).collect();
+    session.output.status("looking for pods that are tied to the old nodes");
+    let found = residents::residents(&session.places.workload, &nodes).await;
+    session.output.clear_status();
+    let (residents, blind) = found.map_err(|error| session.look_failed(&error))?;
+    let mut findings = pinned::findings(&residents, &chosen.pool, &plan.target);
+    if blind.is_some() {
+        findings.push(Finding::note(
+            "whether volumes tie pods to the old nodes was not looked at: you may not list persistentvolumes",
+        ));
+    }
+    Ok(findings)
 }
 
 /// Sends every creation and edit for the server to check and not to keep: admission rules, validation, names.
