@@ -78,6 +78,13 @@ impl Grove {
         list(&self.ns, CLAIMS, &format!("karpenter.sh/nodepool={pool}")).await
     }
 
+    /// A pool as it would stand in a repository, under a name.
+    async fn clean(&self, pool: &str, name: &str) -> Value {
+        let object = get(&self.ns, POOLS, pool).await.unwrap();
+        let metadata = json!({ "name": name, "labels": object["metadata"]["labels"] });
+        json!({ "apiVersion": object["apiVersion"], "kind": object["kind"], "metadata": metadata, "spec": object["spec"] })
+    }
+
     fn poolcopy(&self, arguments: &[&str]) -> e2e::Invocation {
         Plugin::poolcopy(&self.ns).args(arguments)
     }
@@ -223,4 +230,26 @@ async fn a_pool_whose_object_is_gone_while_its_nodes_live_is_seen_and_waited_for
     assert!(grove.nodes(&blue).await.is_empty() && grove.claims(&blue).await.is_empty());
     let copy = get(&grove.ns, POOLS, &onto).await.unwrap();
     assert_eq!(copy["metadata"]["annotations"]["handover/copy"], Value::Null);
+}
+
+/// What a GitOps tool finds by its label and not in its repository, it prunes; `kubectl apply --prune` does the same.
+#[tokio::test]
+async fn a_copy_is_not_pruned_by_who_keeps_the_source() {
+    let grove = Grove::open("pruned").await;
+    let blue = grove.pool("blue", None).await;
+    let label = format!("argocd.argoproj.io/instance={}", grove.ns.name());
+    Kubectl::run(&grove.ns, ["label", POOLS, &blue, &label]).await.expect_code(0);
+    let repository = grove.clean(&blue, &blue).await;
+    let sync = async || {
+        let prune = ["apply", "--prune", "--prune-allowlist=karpenter.sh/v1/NodePool", "-l", &label, "-f", "-"];
+        Kubectl::command(&grove.ns, prune).stdin(&repository.to_string()).run().await.expect_code(0);
+    };
+    sync().await;
+    let naive = grove.name("naive");
+    apply(&grove.ns, &grove.clean(&blue, &naive).await).await;
+    let copied = grove.poolcopy(&[&blue, "--name", &grove.name("ours")]).run().await.expect_code(0);
+    assert!(copied.stderr.contains("kept by Argo CD"), "{copied}");
+    sync().await;
+    assert!(get(&grove.ns, POOLS, &naive).await.is_none(), "the harm");
+    assert!(get(&grove.ns, POOLS, &grove.name("ours")).await.is_some(), "{copied}");
 }

@@ -10,6 +10,7 @@
 //! | [`labelled`] | nodes that somebody joins by hand |
 //! | [`kills`] | kill -9 before and after requests |
 //! | [`openshift`] | MachineSets, with a stand-in for their controllers |
+//! | [`settings`] | what a copy is given on purpose, and what it gets at the end |
 //! | [`fidelity`] | a thousand documents drawn from the schemas, and nothing of them lost |
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a failed step is a failed test")]
@@ -27,3 +28,4 @@ mod kills;
 mod labelled;
 mod objects;
 mod openshift;
+mod settings;

@@ -1,0 +1,104 @@
+//! What a copy is given on purpose, what it gets at the end, and who else keeps pools.
+
+use e2e::{EndpointRecorder, Kubectl, eventually};
+use serde_json::{Value, json};
+
+use crate::fleet::{Fleet, object};
+use crate::objects::follow_advice;
+
+const DEPLOYMENTS: &str = "machinedeployments.cluster.x-k8s.io";
+const POOLS: &str = "machinepools.cluster.x-k8s.io";
+const CHECKS: &str = "machinehealthchecks.cluster.x-k8s.io";
+const LEAST: &str = "cluster.x-k8s.io/cluster-api-autoscaler-node-group-min-size";
+const MOST: &str = "cluster.x-k8s.io/cluster-api-autoscaler-node-group-max-size";
+const DEADLINE: std::time::Duration = std::time::Duration::from_secs(60);
+
+async fn annotations(fleet: &Fleet, name: &str) -> Value {
+    fleet.get(DEPLOYMENTS, name).await.unwrap()["metadata"]["annotations"].clone()
+}
+
+#[tokio::test]
+async fn the_copy_is_scaled_and_watched_like_its_source_once_that_is_gone() {
+    let fleet = Fleet::open("scaled").await;
+    fleet.machine_deployment("blue", 1).await;
+    let limits = [format!("{LEAST}=1"), format!("{MOST}=5")];
+    let annotate = ["annotate", DEPLOYMENTS, "blue", &limits[0], &limits[1]];
+    Kubectl::run(&fleet.ns, annotate).await.expect_code(0);
+    let spec = json!({
+        "clusterName": "c1",
+        "selector": { "matchLabels": { "cluster.x-k8s.io/deployment-name": "blue" } },
+        "checks": { "unhealthyNodeConditions": [{ "type": "Ready", "status": "Unknown", "timeoutSeconds": 600 }] },
+    });
+    fleet.apply(&object("cluster.x-k8s.io", "v1beta2", "MachineHealthCheck", "blue-check", spec)).await;
+
+    let copied = fleet.poolcopy(&["blue"]).run().await.expect_code(0);
+    let (source, copy) = (annotations(&fleet, "blue").await, annotations(&fleet, "blue-2").await);
+    assert!(source[MOST].is_null() && source["handover/frozen"].is_string(), "its growth is stopped: {copied}");
+    assert!(copy[MOST].is_null(), "two pools would be scaled at once: {copy}");
+    let check = fleet.get(CHECKS, "blue-2-check").await.unwrap();
+    assert_eq!(check["spec"]["selector"]["matchLabels"]["cluster.x-k8s.io/deployment-name"], "blue-2");
+    let again = fleet.poolcopy(&["blue"]).run().await.expect_code(0);
+    assert!(again.stderr.contains("The copy has been made already"), "{again}");
+    // Once there and back.
+    fleet.poolcopy(&["blue", "--thaw"]).run().await.expect_code(0);
+    assert_eq!(annotations(&fleet, "blue").await[MOST], "5");
+    fleet.poolcopy(&["blue", "--freeze"]).run().await.expect_code(0);
+    assert!(annotations(&fleet, "blue").await[MOST].is_null());
+
+    follow_advice(&fleet.ns, &copied).await;
+    fleet.poolcopy(&["blue", "--retire"]).run().await.expect_code(0);
+    let copy = annotations(&fleet, "blue-2").await;
+    assert_eq!((&copy[LEAST], &copy[MOST]), (&json!("1"), &json!("5")), "the copy is scaled now");
+    assert!(fleet.get(CHECKS, "blue-check").await.is_none() && fleet.get(CHECKS, "blue-2-check").await.is_some());
+}
+
+#[tokio::test]
+async fn a_copy_differs_where_it_is_told_to() {
+    let fleet = Fleet::open("told").await;
+    fleet.machine_deployment("blue", 1).await;
+    let arguments = [
+        "blue",
+        "--name=ours",
+        "--share-templates",
+        "--set=/metadata/annotations/team=shop",
+        "--unset=/metadata/labels/env",
+    ];
+    let planned = fleet.poolcopy(&arguments).args(["--dry-run=client", "-o", "yaml"]).run().await.expect_code(0);
+    let checked = Kubectl::command(&fleet.ns, ["apply", "--dry-run=server", "-f", "-"]).stdin(&planned.stdout);
+    checked.run().await.expect_code(0);
+    let copied = fleet.poolcopy(&arguments).run().await.expect_code(0);
+    let (source, copy) = (fleet.get(DEPLOYMENTS, "blue").await.unwrap(), fleet.get(DEPLOYMENTS, "ours").await.unwrap());
+    assert_eq!(
+        (&copy["metadata"]["annotations"]["team"], &copy["metadata"]["labels"]["env"]),
+        (&json!("shop"), &Value::Null)
+    );
+    let reference = "/spec/template/spec/infrastructureRef/name";
+    assert_eq!(copy.pointer(reference), source.pointer(reference), "{copied}");
+    fleet.poolcopy(&["blue", "--undo"]).run().await.expect_code(0);
+    assert!(fleet.get("foomachinetemplates", "blue").await.is_some(), "the source still needs it");
+    for bad in ["--set=/spec/replicas/x=1", "--unset=/spec/nothing", "--set=FooConfig:/spec/a=1"] {
+        fleet.poolcopy(&["blue", bad]).run().await.expect_code(2);
+    }
+}
+
+/// OBSERVED C6: nobody drains a MachinePool whose provider makes no Machines.
+#[tokio::test]
+async fn a_pool_with_pods_is_not_deleted() {
+    let fleet = Fleet::open("undrained").await;
+    fleet.machine_pool("red", 2).await;
+    let ns = &fleet.ns;
+    ns.service("web").create().await;
+    ns.deployment("web").replicas(2).ready().await;
+    ns.budget("web").min_available(2).ready().await;
+    ns.ready_endpoints("web", 2).await;
+    for line in [["red", "--retire"], ["red", "--resize=1"]] {
+        let refused = fleet.poolcopy(&line).run().await.expect_code(3);
+        assert!(refused.stderr.contains("kubectl safedrain"), "{refused}");
+    }
+    // The harm that the refusal kept off.
+    let mut recorder = EndpointRecorder::start(ns).await;
+    Kubectl::run(ns, ["delete", POOLS, "red"]).await.expect_code(0);
+    eventually("the nodes are gone", DEADLINE, || async { fleet.node_count().await == 0 }).await;
+    recorder.until("web", "endpoints are lost, whatever their budget says", |sample| sample.ready.len() < 2).await;
+    recorder.stop().await;
+}
