@@ -94,7 +94,7 @@ async fn nodes_that_join_become_the_copy_and_take_the_work_over() {
         assert_eq!(node["spec"]["taints"][0]["key"], "dedicated", "{node}");
     }
     let again = rack.poolcopy(&[&rack.selector()]).user(&user).run().await.expect_code(0);
-    assert!(again.stderr.contains("The copy has been made already"), "{again}");
+    assert!(again.stderr.contains("have been given everything"), "{again}");
 
     rack.poolcopy(&["--retire"]).user(&user).run().await.expect_code(3);
     follow_advice(&rack.ns, &copied).await;

@@ -67,11 +67,14 @@ pub async fn well_on(access: &ApiAccess, nodes: &[NodeName]) -> Result<Vec<Daemo
     Ok(sets.into_iter().filter_map(daemon).collect())
 }
 
+/// What comes of the watch of one node's pods.
+type News = Pin<Box<dyn Stream<Item = (NodeName, Box<watcher::Result<Event<core::Pod>>>)>>>;
+
 /// The pods of new nodes, watched.
 pub struct DaemonView {
     daemons: Vec<Daemon>,
     nodes: Vec<PoolNode>,
-    news: SelectAll<Pin<Box<dyn Stream<Item = (NodeName, Box<watcher::Result<Event<core::Pod>>>)>>>>,
+    news: SelectAll<News>,
     /// The Ready pods of DaemonSets, by the set, with their nodes.
     ready: BTreeMap<Uid, (Uid, NodeName)>,
     synced: BTreeSet<NodeName>,
@@ -80,7 +83,7 @@ pub struct DaemonView {
 impl DaemonView {
     /// Watches the pods of these nodes.
     pub fn new(access: &ApiAccess, daemons: Vec<Daemon>, nodes: Vec<PoolNode>) -> Self {
-        let mut news: SelectAll<Pin<Box<dyn Stream<Item = _>>>> = SelectAll::new();
+        let mut news: SelectAll<News> = SelectAll::new();
         for node in &nodes {
             let name = node.name.clone();
             let config = watcher::Config::default().fields(&format!("spec.nodeName={name}"));

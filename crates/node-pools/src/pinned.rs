@@ -36,7 +36,7 @@ pub fn offer_of_copy(node: &PoolNode, pool: &Pool, target: &str) -> Offer {
             target.clone_into(value);
         }
     }
-    if let Some(new) = pool.label.as_ref().and(NodeLabel::parse(target)) {
+    if let Some(new) = pool.label.as_ref().and_then(|_| NodeLabel::parse(target)) {
         offer.labels.insert(new.key, new.value);
     }
     // What it says of the moment, such as a cordon, is not the copy's.
@@ -94,7 +94,6 @@ mod tests {
         inventory
     }
 
-    #[expect(clippy::needless_pass_by_value, reason = "JSON is written where it is passed")]
     fn resident(name: &str, spec: Value, volume: Option<Value>) -> Resident {
         let spec: v1::PodSpec = serde_json::from_value(spec).unwrap();
         let affinity = volume.map(|terms| {

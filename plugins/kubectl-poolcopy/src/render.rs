@@ -28,7 +28,10 @@ pub(crate) fn copy_plan(cluster: &ClusterIdentity, pool: &Pool, plan: &CopyPlan)
     let mut lines = vec![cluster.to_string()];
     lines.push(format!("{} ({}) is copied as {}{size}.", pool.title(), pool.description, plan.target));
     if plan.steps.is_empty() {
-        lines.push("The copy has been made already; its nodes are waited for and it is compared.".to_owned());
+        lines.push(match plan.documents.is_empty() {
+            true => "The nodes that are there have been given everything; others are waited for.".to_owned(),
+            false => "The copy has been made already; its nodes are waited for and it is compared.".to_owned(),
+        });
     } else {
         lines.push(String::new());
         lines.extend(plan.steps.iter().map(|step| format!("  {step}")));
@@ -37,9 +40,11 @@ pub(crate) fn copy_plan(cluster: &ClusterIdentity, pool: &Pool, plan: &CopyPlan)
         lines.push("and when its nodes are ready:".to_owned());
         lines.extend(plan.afterwards.iter().map(|step| format!("  {step}")));
     }
-    lines.push(String::new());
-    lines.push("Everything is copied as it is, but for:".to_owned());
-    lines.extend(changes(plan));
+    if !plan.documents.is_empty() {
+        lines.push(String::new());
+        lines.push("Everything is copied as it is, but for:".to_owned());
+        lines.extend(changes(plan));
+    }
     lines.join("\n")
 }
 
@@ -73,11 +78,13 @@ fn value(value: &Value) -> String {
     format!("{start}…")
 }
 
-/// What was found, as warnings.
+/// What was found: warnings, and what one should only know.
 pub(crate) fn findings(output: &Output, findings: &[Finding]) {
     for finding in findings {
-        let remedy = finding.remedy.as_ref().map(|remedy| format!(" ({remedy})")).unwrap_or_default();
-        output.warning(&format!("{}{remedy}", finding.message));
+        match &finding.remedy {
+            Some(remedy) => output.warning(&format!("{} ({remedy})", finding.message)),
+            None => output.note(&format!("Note: {}", finding.message)),
+        }
     }
 }
 
@@ -109,6 +116,12 @@ pub(crate) fn proof(plan: &CopyPlan, fidelity: &Fidelity, nodes: usize) -> Strin
         Some(_) => format!("has {nodes} ready nodes"),
         None => "makes nodes when pods ask for them".to_owned(),
     };
+    if plan.documents.is_empty() {
+        return format!(
+            "{} {has}, each as large as the old ones, with the labels and taints that all of them have.",
+            plan.target
+        );
+    }
     let mut lines =
         vec![format!("{} {has}, and is identical to its source but for the {declared} declared changes.", plan.target)];
     lines.extend(

@@ -48,6 +48,7 @@ async fn main() {
     let pools = Namespace::fresh(&control_plane, "pools").await;
     let node = make_pools(&pools).await;
     show_both(&control_plane, &node).await;
+    show_the_whole_pool(&control_plane, &pools).await;
     if args.keep {
         keep(&control_plane, &pools).await;
     }
@@ -58,12 +59,13 @@ async fn make_pools(pools: &Namespace) -> String {
     for pool in ["old", "new"] {
         for letter in ["a", "b", "c"] {
             let name = format!("pool-{pool}-{letter}");
-            pools.node(&name).called(&name).label("pool", pool).zone(&format!("zone-{letter}")).create().await;
+            let label = if pool == "old" { "pool" } else { "rack" };
+            pools.node(&name).called(&name).label(label, pool).zone(&format!("zone-{letter}")).create().await;
         }
     }
     print!(
         "{}",
-        Kubectl::run(pools, ["get", "nodes", "--label-columns=pool,topology.kubernetes.io/zone"]).await.stdout
+        Kubectl::run(pools, ["get", "nodes", "--label-columns=pool,rack,topology.kubernetes.io/zone"]).await.stdout
     );
     "pool-old-a".to_owned()
 }
@@ -97,6 +99,28 @@ async fn show_both(control_plane: &ControlPlane, node: &str) {
 
     title(&format!("And back: kubectl safedrain {node} --undo"));
     Plugin::safedrain(shop.namespace()).args([node, "--undo"]).shown().run().await.expect_code(0);
+}
+
+/// A whole pool of nodes replaced: the three steps of a rolling node replacement.
+async fn show_the_whole_pool(control_plane: &ControlPlane, pools: &Namespace) {
+    let shop = Shop::open(control_plane, "pool-old-a").await;
+    let selector = format!("--pod-selector={SHOP}");
+    let copy = ["pool=old", "--name=new", "--nodes-match=rack=new"];
+    title(&format!(
+        "A whole pool in three steps. First the copy, of nodes that stand ready: kubectl poolcopy {}",
+        copy.join(" ")
+    ));
+    Plugin::poolcopy(shop.namespace()).args(copy).shown().run().await.expect_code(0);
+    let drain = ["--pool=pool=old", "--onto=pool=new", &selector];
+    title(&format!("The work goes over: kubectl safedrain {}", drain.join(" ")));
+    let turn = Turn::take(&shop, Plugin::safedrain(shop.namespace()).args(drain)).await;
+    shop.show_pods("After safedrain").await;
+    compare(&[("safedrain --pool", &turn)]);
+    let retire = ["pool=old", "--retire"];
+    title(&format!("The end of the old pool, once it is proven empty: kubectl poolcopy {}", retire.join(" ")));
+    Plugin::poolcopy(shop.namespace()).args(retire).shown().run().await.expect_code(0);
+    let nodes = ["pool-old-a", "pool-old-b", "pool-old-c"];
+    Plugin::safedrain(pools).args(nodes).args(["--undo"]).run().await.expect_code(0);
 }
 
 /// Leaves the cluster to the person at the terminal. It ends with this process, so nothing is left behind.

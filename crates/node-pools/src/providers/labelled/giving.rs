@@ -77,7 +77,7 @@ pub(super) fn give(node: &PoolNode, shape: &Shape, mark: &CopyMark) -> Vec<Step>
     let missing: Vec<_> = shape.taints.iter().filter(|taint| !has(node, taint)).cloned().collect();
     let mut steps = Vec::new();
     let is_marked = mark_of(node).is_some();
-    if !lacking.is_empty() || (!is_marked && !missing.is_empty()) {
+    if !lacking.is_empty() || !is_marked {
         let mut metadata = json!({ "labels": lacking });
         if !is_marked && let Some(metadata) = metadata.as_object_mut() {
             let mut mark = mark.clone();
