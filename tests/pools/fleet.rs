@@ -4,6 +4,7 @@ use e2e::{ClusterApi, Kubectl, Namespace, Plugin, eventually};
 use serde_json::{Value, json};
 use std::time::Duration;
 
+use crate::kills::Ground;
 use crate::objects;
 
 /// How long nodes may take to come or go.
@@ -195,4 +196,34 @@ impl Fleet {
 
 pub(crate) fn object(group: &str, version: &str, kind: &str, name: &str, spec: impl Into<Value>) -> Value {
     json!({ "apiVersion": format!("{group}/{version}"), "kind": kind, "metadata": { "name": name }, "spec": spec.into() })
+}
+
+impl Ground for Fleet {
+    fn ns(&self) -> &Namespace {
+        &self.ns
+    }
+
+    fn poolcopy(&self, arguments: &[&str]) -> e2e::Invocation {
+        Self::poolcopy(self, arguments)
+    }
+
+    async fn pools(&self) -> Vec<String> {
+        objects::names(&self.ns, "machinedeployments.cluster.x-k8s.io", "").await
+    }
+
+    async fn pool(&self, name: &str) -> Value {
+        self.get("machinedeployments.cluster.x-k8s.io", name).await.unwrap()
+    }
+
+    async fn nodes(&self, pool: &str) -> Vec<String> {
+        let machines =
+            self.list("machines.cluster.x-k8s.io", &format!("cluster.x-k8s.io/deployment-name={pool}")).await;
+        machines.iter().map(|machine| machine["status"]["nodeRef"]["name"].as_str().unwrap().to_owned()).collect()
+    }
+
+    async fn objects(&self) -> Vec<String> {
+        let mut names = Self::objects(self).await;
+        names.resize(names.len() + self.node_count().await, "node".to_owned());
+        names
+    }
 }

@@ -5,19 +5,20 @@ use std::time::Duration;
 use e2e::{EndpointRecorder, Karpenter, Kubectl, Namespace, Plugin, Roles, eventually};
 use serde_json::{Value, json};
 
-use crate::objects::{apply, follow_advice, get, list, naive_copy, written};
+use crate::kills::Ground;
+use crate::objects::{apply, follow_advice, get, list, naive_copy, names, written};
 
 const POOLS: &str = "nodepools.karpenter.sh";
 const CLAIMS: &str = "nodeclaims.karpenter.sh";
 const DEADLINE: Duration = Duration::from_secs(90);
 
 /// A test's NodePools: they live in no namespace, so each name begins with that of the test's.
-struct Grove {
+pub(crate) struct Grove {
     ns: Namespace,
 }
 
 impl Grove {
-    async fn open(purpose: &str) -> Self {
+    pub(crate) async fn open(purpose: &str) -> Self {
         Self { ns: Namespace::fresh(Karpenter::shared().await.control_plane(), purpose).await }
     }
 
@@ -26,7 +27,7 @@ impl Grove {
     }
 
     /// Makes a NodePool; static with a size. Returns its name.
-    async fn pool(&self, pool: &str, size: Option<u32>) -> String {
+    pub(crate) async fn pool(&self, pool: &str, size: Option<u32>) -> String {
         let name = self.name(pool);
         let mut spec = json!({
             "template": {
@@ -70,8 +71,7 @@ impl Grove {
 
     /// The names of the nodes of a pool.
     async fn nodes(&self, pool: &str) -> Vec<String> {
-        let nodes = list(&self.ns, "nodes", &format!("karpenter.sh/nodepool={pool}")).await;
-        nodes.iter().map(|node| node["metadata"]["name"].as_str().unwrap().to_owned()).collect()
+        names(&self.ns, "nodes", &format!("karpenter.sh/nodepool={pool}")).await
     }
 
     async fn claims(&self, pool: &str) -> Vec<Value> {
@@ -89,9 +89,47 @@ impl Grove {
         Plugin::poolcopy(&self.ns).args(arguments)
     }
 
-    async fn until_nodes(&self, pool: &str, count: usize) {
-        eventually(&format!("{pool} has {count} nodes"), DEADLINE, || async { self.nodes(pool).await.len() == count })
-            .await;
+    /// Waits until a static pool has so many nodes, and says so.
+    pub(crate) async fn until_counted(&self, pool: &str, count: usize) {
+        eventually(&format!("{pool} has {count} nodes"), DEADLINE, || async {
+            let counted = get(&self.ns, POOLS, pool).await.unwrap()["status"]["nodes"] == count;
+            counted && self.nodes(pool).await.len() == count
+        })
+        .await;
+    }
+}
+
+impl Ground for Grove {
+    fn ns(&self) -> &Namespace {
+        &self.ns
+    }
+
+    fn poolcopy(&self, arguments: &[&str]) -> e2e::Invocation {
+        Self::poolcopy(self, arguments)
+    }
+
+    async fn pools(&self) -> Vec<String> {
+        let mut names = names(&self.ns, POOLS, "").await;
+        names.retain(|name| name.starts_with(self.ns.name()));
+        names
+    }
+
+    async fn pool(&self, name: &str) -> Value {
+        get(&self.ns, POOLS, name).await.unwrap()
+    }
+
+    async fn nodes(&self, pool: &str) -> Vec<String> {
+        Self::nodes(self, pool).await
+    }
+
+    async fn objects(&self) -> Vec<String> {
+        let mut all = Ground::pools(self).await;
+        for claim in list(&self.ns, CLAIMS, "").await {
+            let name = claim["metadata"]["name"].as_str().unwrap();
+            all.extend(name.starts_with(self.ns.name()).then(|| name.to_owned()));
+        }
+        all.extend(names(&self.ns, "nodes", &format!("handover.test/namespace={}", self.ns.name())).await);
+        all
     }
 }
 
@@ -142,11 +180,7 @@ async fn a_dynamic_pool_is_copied_its_work_makes_the_copys_nodes_and_then_it_is_
 async fn a_static_pool_is_copied_at_its_size_and_an_undone_copy_leaves_nothing() {
     let grove = Grove::open("static").await;
     let blue = grove.pool("blue", Some(2)).await;
-    grove.until_nodes(&blue, 2).await;
-    eventually("the pool counts its nodes", DEADLINE, || async {
-        get(&grove.ns, POOLS, &blue).await.unwrap()["status"]["nodes"] == 2
-    })
-    .await;
+    grove.until_counted(&blue, 2).await;
     let before = get(&grove.ns, POOLS, &blue).await.unwrap();
     let copy = format!("{blue}-2");
     grove.poolcopy(&[&blue]).run().await.expect_code(0);

@@ -4,12 +4,13 @@ use std::env;
 use std::io::{Write, stderr};
 use std::time::Instant;
 
-use e2e::{Fault, FaultProxy, Invocation, Kubectl, Run, Schedule};
+use e2e::{Fault, FaultProxy, Invocation, Kubectl, Namespace, Run, Schedule};
 use serde_json::Value;
 
 use crate::fleet::Fleet;
+use crate::karpenter::Grove;
+use crate::openshift::MachineSets;
 
-const DEPLOYMENTS: &str = "machinedeployments.cluster.x-k8s.io";
 /// A sample leaves out more and more requests: 1, 6, 16, 36 …
 const STEP: usize = 5;
 
@@ -27,18 +28,50 @@ enum End {
     Retire,
 }
 
+/// Pools of one provider, in a test's own part of the cluster: one pool with one node to begin with.
+pub(crate) trait Ground {
+    fn ns(&self) -> &Namespace;
+    fn poolcopy(&self, arguments: &[&str]) -> Invocation;
+    /// The names of the pools.
+    async fn pools(&self) -> Vec<String>;
+    /// The pool's own object.
+    async fn pool(&self, name: &str) -> Value;
+    /// The nodes of a pool.
+    async fn nodes(&self, pool: &str) -> Vec<String>;
+    /// Everything that pools are made of, nodes included.
+    async fn objects(&self) -> Vec<String>;
+}
+
 #[tokio::test]
 async fn a_killed_run_is_taken_up_where_it_was() {
-    let began = Instant::now();
     let fleet = Fleet::open("killed").await;
     fleet.machine_deployment("blue", 1).await;
-    let mut name = String::from("blue");
+    strike("Cluster API", &fleet, "blue".to_owned()).await;
+}
+
+#[tokio::test]
+async fn a_killed_run_about_a_node_pool_is_taken_up_where_it_was() {
+    let grove = Grove::open("killed").await;
+    let blue = grove.pool("blue", Some(1)).await;
+    grove.until_counted(&blue, 1).await;
+    strike("Karpenter", &grove, blue).await;
+}
+
+#[tokio::test]
+async fn a_killed_run_about_a_machine_set_is_taken_up_where_it_was() {
+    let sets = MachineSets::open("killed").await;
+    sets.set("blue", 1).await;
+    strike("OpenShift's stand-in", &sets, "blue".to_owned()).await;
+}
+
+async fn strike(provider: &str, fleet: &impl Ground, mut name: String) {
+    let began = Instant::now();
     // The most requests that a command sends: until a number is reached by none.
     let (mut blows, mut not_reached, mut number) = (0, 0, 1);
     loop {
         let mut reached = false;
         for (fault, end) in rounds(number) {
-            let (struck, next) = round(&fleet, &name, Point { number, fault }, end).await;
+            let (struck, next) = round(fleet, &name, Point { number, fault }, end).await;
             say(&format!("{end:?}, {fault:?} {number}: {struck} kills ({:.0?})", began.elapsed()));
             name = next;
             blows += struck;
@@ -52,7 +85,7 @@ async fn a_killed_run_is_taken_up_where_it_was() {
     }
     assert!(blows > STEP, "only {blows} kills");
     let line = format!(
-        "killed pool copies: {blows} kill -9 in copies, undos and retirements, at requests up to {number} ({}), \
+        "killed pool copies ({provider}): {blows} kill -9 in copies, undos and retirements, at requests up to {number} ({}), \
          {not_reached} not reached; 0 failed; {:.0?}",
         if is_full() { "all" } else { "a sample" },
         began.elapsed(),
@@ -83,21 +116,19 @@ fn is_full() -> bool {
 
 /// A copy and its end, each killed at a point and given again. Returns how often a run was killed, and the name of the
 /// pool that is left.
-async fn round(fleet: &Fleet, name: &str, point: Point, end: End) -> (usize, String) {
+async fn round(fleet: &impl Ground, name: &str, point: Point, end: End) -> (usize, String) {
     let before = fleet.objects().await;
     let copying = fleet.poolcopy(&[name]);
     let mut struck = usize::from(killed(fleet, &copying, point).await);
     let made = copying.run().await.expect_code(0);
-    let copies = pools(fleet).await;
+    let copies = fleet.pools().await;
     assert_eq!(copies.len(), 2, "{point:?} {end:?}: the pool and one copy\n{made}");
     let copy = copies.into_iter().find(|one| one != name).unwrap();
     let ending = match end {
         End::Undo => fleet.poolcopy(&[name, "--undo"]),
         End::Retire => {
-            let label = format!("cluster.x-k8s.io/deployment-name={name}");
-            for machine in fleet.list("machines.cluster.x-k8s.io", &label).await {
-                let node = machine["status"]["nodeRef"]["name"].as_str().unwrap().to_owned();
-                Kubectl::run(&fleet.ns, ["cordon", &node]).await.expect_code(0);
+            for node in fleet.nodes(name).await {
+                Kubectl::run(fleet.ns(), ["cordon", &node]).await.expect_code(0);
             }
             fleet.poolcopy(&[name, "--retire"])
         }
@@ -112,29 +143,25 @@ async fn round(fleet: &Fleet, name: &str, point: Point, end: End) -> (usize, Str
     (struck, left)
 }
 
-async fn judge(fleet: &Fleet, left: &str, before: &[String], point: Point, end: End, ended: &Run) {
-    assert_eq!(pools(fleet).await, [left], "{point:?} {end:?}: {ended}");
-    assert_eq!(fleet.node_count().await, 1, "{point:?} {end:?}: {ended}");
+async fn judge(fleet: &impl Ground, left: &str, before: &[String], point: Point, end: End, ended: &Run) {
+    assert_eq!(fleet.pools().await, [left], "{point:?} {end:?}: {ended}");
+    assert_eq!(fleet.nodes(left).await.len(), 1, "{point:?} {end:?}: {ended}");
     let objects = fleet.objects().await;
     if end == End::Undo {
         assert_eq!(objects, before, "{point:?}: {ended}");
     } else {
         assert_eq!(objects.len(), before.len(), "{point:?}: nothing is left behind: {objects:#?}\n{ended}");
     }
-    let pool = fleet.get(DEPLOYMENTS, left).await.unwrap();
+    let pool = fleet.pool(left).await;
     let annotations = &pool["metadata"]["annotations"];
     assert_eq!(annotations["handover/copy"], Value::Null, "{point:?} {end:?}: {ended}");
-}
-
-async fn pools(fleet: &Fleet) -> Vec<String> {
-    let run = Kubectl::run(&fleet.ns, ["get", DEPLOYMENTS, "-o", "name"]).await.expect_code(0);
-    run.stdout.lines().map(|line| line.rsplit('/').next().unwrap().to_owned()).collect()
+    assert_eq!(annotations["handover/frozen"], Value::Null, "{point:?} {end:?}: {ended}");
 }
 
 /// Runs a command through a proxy that kills it. Returns whether it got so far.
-async fn killed(fleet: &Fleet, command: &Invocation, point: Point) -> bool {
+async fn killed(fleet: &impl Ground, command: &Invocation, point: Point) -> bool {
     let schedule = Schedule::At(point.number, point.fault);
-    let proxy = FaultProxy::start(fleet.ns.control_plane(), fleet.ns.user(), schedule).await;
+    let proxy = FaultProxy::start(fleet.ns().control_plane(), fleet.ns().user(), schedule).await;
     let running = command.clone().user(proxy.user()).spawn();
     proxy.aim(&running);
     let run = running.wait().await;

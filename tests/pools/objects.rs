@@ -32,6 +32,12 @@ pub(crate) async fn list(ns: &Namespace, resource: &str, label: &str) -> Vec<Val
     list["items"].as_array().unwrap().clone()
 }
 
+/// Reads the names of the objects with a label; with an empty one: all.
+pub(crate) async fn names(ns: &Namespace, resource: &str, label: &str) -> Vec<String> {
+    let found = list(ns, resource, label).await;
+    found.iter().map(|object| object["metadata"]["name"].as_str().unwrap().to_owned()).collect()
+}
+
 /// Copies an object as somebody would who does not know better: everything as it is, under another name.
 pub(crate) async fn naive_copy(ns: &Namespace, resource: &str, name: &str, copy: &str) {
     let mut object = get(ns, resource, name).await.unwrap();

@@ -5,23 +5,25 @@ use std::time::Duration;
 use e2e::{EndpointRecorder, Kubectl, Namespace, OpenShift, Plugin, Roles, eventually};
 use serde_json::{Value, json};
 
-use crate::objects::{apply, follow_advice, get, list, naive_copy, written};
+use crate::kills::Ground;
+use crate::objects::{apply, follow_advice, get, naive_copy, names, written};
 
 const SETS: &str = "machinesets.machine.openshift.io";
 const MACHINES: &str = "machines.machine.openshift.io";
 const NAME: &str = "machine.openshift.io/cluster-api-machineset";
 const DEADLINE: Duration = Duration::from_secs(60);
 
-struct Fleet {
+/// A test's MachineSets.
+pub(crate) struct MachineSets {
     ns: Namespace,
 }
 
-impl Fleet {
-    async fn open(purpose: &str) -> Self {
+impl MachineSets {
+    pub(crate) async fn open(purpose: &str) -> Self {
         Self { ns: Namespace::fresh(OpenShift::shared().await.control_plane(), purpose).await }
     }
 
-    async fn set(&self, name: &str, replicas: u32) {
+    pub(crate) async fn set(&self, name: &str, replicas: u32) {
         let labels = json!({ NAME: name, "machine.openshift.io/cluster-api-cluster": "infra" });
         let value = json!({ "apiVersion": "foo/v1", "kind": "FooMachineProviderSpec", "cpu": 8, "memory": "16Gi",
             "anything": [{ "deep": true }] });
@@ -47,8 +49,7 @@ impl Fleet {
     }
 
     async fn machines(&self, label: &str) -> Vec<String> {
-        let found = list(&self.ns, MACHINES, &format!("{NAME}={label}")).await;
-        found.iter().map(|machine| machine["metadata"]["name"].as_str().unwrap().to_owned()).collect()
+        names(&self.ns, MACHINES, &format!("{NAME}={label}")).await
     }
 
     fn poolcopy(&self, arguments: &[&str]) -> e2e::Invocation {
@@ -56,9 +57,39 @@ impl Fleet {
     }
 }
 
+impl Ground for MachineSets {
+    fn ns(&self) -> &Namespace {
+        &self.ns
+    }
+
+    fn poolcopy(&self, arguments: &[&str]) -> e2e::Invocation {
+        Self::poolcopy(self, arguments)
+    }
+
+    async fn pools(&self) -> Vec<String> {
+        names(&self.ns, SETS, "").await
+    }
+
+    async fn pool(&self, name: &str) -> Value {
+        get(&self.ns, SETS, name).await.unwrap()
+    }
+
+    async fn nodes(&self, pool: &str) -> Vec<String> {
+        // The stand-in calls a node like its machine.
+        self.machines(pool).await
+    }
+
+    async fn objects(&self) -> Vec<String> {
+        let mut all = names(&self.ns, SETS, "").await;
+        all.extend(names(&self.ns, MACHINES, "").await);
+        all.extend(names(&self.ns, "nodes", &format!("handover.test/namespace={}", self.ns.name())).await);
+        all
+    }
+}
+
 #[tokio::test]
 async fn a_machine_set_is_copied_its_work_handed_over_and_then_it_is_retired() {
-    let fleet = Fleet::open("os-copied").await;
+    let fleet = MachineSets::open("os-copied").await;
     fleet.set("blue", 2).await;
     let ns = &fleet.ns;
     ns.service("web").create().await;
@@ -96,7 +127,7 @@ async fn a_machine_set_is_copied_its_work_handed_over_and_then_it_is_retired() {
 
 #[tokio::test]
 async fn an_undone_copy_leaves_nothing_and_a_pool_shrinks_by_its_empty_nodes() {
-    let fleet = Fleet::open("os-undone").await;
+    let fleet = MachineSets::open("os-undone").await;
     fleet.set("blue", 2).await;
     let before = get(&fleet.ns, SETS, "blue").await.unwrap();
     fleet.poolcopy(&["blue", "--name=green", "--nodes=1"]).run().await.expect_code(0);
@@ -115,7 +146,7 @@ async fn an_undone_copy_leaves_nothing_and_a_pool_shrinks_by_its_empty_nodes() {
 /// and deletes what is too much.
 #[tokio::test]
 async fn a_copy_with_the_sources_label_deletes_the_sources_machines_and_ours_does_not() {
-    let fleet = Fleet::open("os-label").await;
+    let fleet = MachineSets::open("os-label").await;
     fleet.set("blue", 1).await;
     let orphan = ["delete", SETS, "blue", "--cascade=orphan"];
     fleet.poolcopy(&["blue", "--name=ours"]).run().await.expect_code(0);

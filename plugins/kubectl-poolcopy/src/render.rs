@@ -28,10 +28,12 @@ pub(crate) fn copy_plan(cluster: &ClusterIdentity, pool: &Pool, plan: &CopyPlan)
     let mut lines = vec![cluster.to_string()];
     lines.push(format!("{} ({}) is copied as {}{size}.", pool.title(), pool.description, plan.target));
     if plan.steps.is_empty() {
-        lines.push(match plan.documents.is_empty() {
-            true => "The nodes that are there have been given everything; others are waited for.".to_owned(),
-            false => "The copy has been made already; its nodes are waited for and it is compared.".to_owned(),
-        });
+        let told = if plan.documents.is_empty() {
+            "The nodes that are there have been given everything; others are waited for."
+        } else {
+            "The copy has been made already; its nodes are waited for and it is compared."
+        };
+        lines.push(told.to_owned());
     } else {
         lines.push(String::new());
         lines.extend(plan.steps.iter().map(|step| format!("  {step}")));
