@@ -6,7 +6,7 @@ use e2e::{EndpointRecorder, Karpenter, Kubectl, Namespace, Plugin, Roles, eventu
 use serde_json::{Value, json};
 
 use crate::kills::Ground;
-use crate::objects::{apply, follow_advice, get, list, naive_copy, names, written};
+use crate::objects::{apply, follow_advice, follow_all_advice, get, list, naive_copy, names, written};
 
 const POOLS: &str = "nodepools.karpenter.sh";
 const CLAIMS: &str = "nodeclaims.karpenter.sh";
@@ -218,6 +218,15 @@ async fn without_the_end_of_the_sources_growth_its_work_comes_back_to_it() {
     follow_advice(&grove.ns, &copied).await;
     assert_eq!(grove.nodes(&blue).await.len(), after.len(), "no node more");
     assert!(!grove.nodes(&ours).await.is_empty());
+
+    // And all the way back, by the words of the refusal: the old pool grows and takes work again.
+    let refused = grove.poolcopy(&[&blue, "--undo"]).run().await.expect_code(3);
+    assert!(refused.stderr.contains("--thaw") && refused.stderr.contains("uncordon"), "{refused}");
+    follow_all_advice(&grove.ns, &refused).await;
+    grove.poolcopy(&[&blue, "--undo"]).run().await.expect_code(0);
+    assert!(get(&grove.ns, POOLS, &ours).await.is_none() && grove.nodes(&ours).await.is_empty());
+    let source = get(&grove.ns, POOLS, &blue).await.unwrap();
+    assert_eq!(source["spec"]["limits"]["cpu"], "100", "{source}");
 }
 
 /// OBSERVED K11: whoever edits the old pool's template, be it one label, has its nodes replaced at once.

@@ -54,6 +54,20 @@ pub(crate) fn written(object: &Value) -> Value {
     json!([object["spec"], metadata["labels"], metadata["annotations"], metadata["generation"]])
 }
 
+/// Runs all commands that a refusal names, in their order.
+pub(crate) async fn follow_all_advice(ns: &Namespace, run: &Run) {
+    for line in run.stderr.lines().filter_map(|line| line.split("`kubectl ").nth(1)) {
+        let words: Vec<_> = line.trim_end_matches('`').split(" --context").next().unwrap().split_whitespace().collect();
+        let (verb, arguments) = words.split_first().unwrap();
+        let command = match *verb {
+            "safedrain" => e2e::Plugin::safedrain(ns).args(["--settle=0s"]).args(arguments),
+            "poolcopy" => e2e::Plugin::poolcopy(ns).args(arguments),
+            _ => Kubectl::command(ns, words.iter()),
+        };
+        command.run().await.expect_code(0);
+    }
+}
+
 /// Runs the drain that a copy or a refusal names.
 pub(crate) async fn follow_advice(ns: &Namespace, run: &Run) -> Run {
     let line = run.stderr.lines().find(|line| line.contains("kubectl safedrain ")).unwrap();

@@ -102,3 +102,21 @@ async fn a_pool_with_pods_is_not_deleted() {
     recorder.until("web", "endpoints are lost, whatever their budget says", |sample| sample.ready.len() < 2).await;
     recorder.stop().await;
 }
+
+/// One server stands for both clusters: what is seen is that each request goes by the context that it has to go by.
+#[tokio::test]
+async fn the_pools_objects_may_be_in_another_cluster_than_the_nodes() {
+    let fleet = Fleet::open("two").await;
+    fleet.machine_deployment("blue", 1).await;
+    let context = ["--management-context", "handover-test"];
+    let copied = fleet.poolcopy(&["blue"]).args(context).run().await.expect_code(0);
+    let node = fleet.list("machines.cluster.x-k8s.io", "cluster.x-k8s.io/deployment-name=blue").await;
+    let node = node[0]["status"]["nodeRef"]["name"].as_str().unwrap().to_owned();
+    assert!(copied.stderr.contains(&format!("kubectl safedrain {node}")), "safedrain sees no pools there: {copied}");
+    assert!(copied.stderr.contains("--management-context handover-test --retire"), "{copied}");
+    follow_advice(&fleet.ns, &copied).await;
+    fleet.poolcopy(&["blue", "--retire"]).args(context).run().await.expect_code(0);
+    assert!(fleet.get(DEPLOYMENTS, "blue").await.is_none());
+    let unknown = fleet.poolcopy(&["blue-2", "--management-context", "nowhere"]).run().await;
+    assert!(unknown.code() != 0 && unknown.stderr.contains("nowhere"), "{unknown}");
+}

@@ -75,7 +75,15 @@ pub(crate) async fn run(
             break;
         }
         let joined = interrupts.unless(Box::pin(drain.joined(targets, &known))).await;
-        let joined = joined.map_err(|Interrupted| CommandError::InterruptedLate)??;
+        let joined = match joined.map_err(|Interrupted| CommandError::InterruptedLate)? {
+            Ok(joined) => joined,
+            Err(failure) => {
+                let why = failure.message();
+                output.warning(&format!("whether nodes joined the pool meanwhile is not known: {why}"));
+                status = ExitStatus::Stopped;
+                break;
+            }
+        };
         if joined.is_empty() {
             break;
         }

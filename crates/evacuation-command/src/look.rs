@@ -54,7 +54,7 @@ pub(crate) async fn look(
     } else {
         None
     };
-    let (targets, all_nodes) = find_nodes(job, session, targets, pools.as_ref()).await?;
+    let (targets, all_nodes) = find_nodes(job, session, output, targets, pools.as_ref()).await?;
     if targets.is_empty() {
         return Ok(None);
     }
@@ -119,6 +119,7 @@ pub(crate) async fn look(
 async fn find_nodes(
     job: &Job,
     session: &Session,
+    output: &Output,
     targets: &Targets,
     pools: Option<&Pools>,
 ) -> Result<(Vec<NodeName>, Vec<Node>), Failure> {
@@ -134,6 +135,13 @@ async fn find_nodes(
         }
         Targets::Pool(name) => {
             let entry = pools.map(|pools| pools.find(job, session, "--pool", name)).transpose()?;
+            if let Some(pool) = entry.as_ref().map(|entry| &entry.pool).filter(|pool| pool.grows()) {
+                let freeze = session.connection.kubectl(&format!("poolcopy {name} --freeze"));
+                output.warning(&format!(
+                    "pool {name} still grows ({}): the work may come back to new nodes of it; `{freeze}` stops that",
+                    pool.scaled_by.join(", ")
+                ));
+            }
             let names = entry.map(|entry| entry.node_names()).unwrap_or_default();
             // A machine may remember a node that is gone.
             names.into_iter().filter(|name| all_nodes.iter().any(|node| node.name == *name)).collect()

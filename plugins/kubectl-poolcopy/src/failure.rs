@@ -34,9 +34,9 @@ pub(crate) enum PoolError {
     #[error("{refusal}; nothing was changed")]
     Refused { refusal: Box<Refusal> },
     #[error("{}; nothing was changed", of_obstacles(.pool, .obstacles))]
-    NotEmpty { pool: String, obstacles: Vec<Obstacle>, next: String },
+    NotEmpty { pool: String, obstacles: Vec<Obstacle>, next: Vec<String> },
     #[error("{}; what was done so far stays done", of_obstacles(.pool, .obstacles))]
-    NoLongerEmpty { pool: String, obstacles: Vec<Obstacle>, next: String },
+    NoLongerEmpty { pool: String, obstacles: Vec<Obstacle>, next: Vec<String> },
     #[error("you may not {}, which this needs; nothing was changed", .missing.iter().map(ToString::to_string).collect::<Vec<_>>().join("; nor "))]
     MayNot { missing: Vec<MissingRight>, questions: Vec<String> },
     #[error("the server would refuse to {step}: {why}; nothing was changed")]
@@ -97,7 +97,9 @@ impl Remedies for PoolError {
             )],
             Self::UnknownProvider { .. } => vec![],
             Self::Refused { refusal } => of_refusal(refusal),
-            Self::NotEmpty { next, .. } | Self::NoLongerEmpty { next, .. } => vec![command(next)],
+            Self::NotEmpty { next, .. } | Self::NoLongerEmpty { next, .. } => {
+                next.iter().map(String::as_str).map(command).collect()
+            }
             Self::MayNot { questions, .. } => questions
                 .iter()
                 .cloned()

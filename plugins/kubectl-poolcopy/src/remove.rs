@@ -106,14 +106,30 @@ fn plan(session: &Session, chosen: &Chosen<'_>) -> Result<Vec<Step>, Refusal> {
     Ok(steps)
 }
 
-/// The nodes that go, and the command that empties them.
-fn leaving(session: &Session, chosen: &Chosen<'_>) -> (Vec<NodeName>, String) {
+/// The nodes that go, and the commands that empty them.
+fn leaving(session: &Session, chosen: &Chosen<'_>) -> (Vec<NodeName>, Vec<String>) {
     let Pair { source, copy } = pair(chosen);
-    let (from, onto) = if session.job.goal == Goal::Undo { (copy, None) } else { (source, copy) };
+    let mut next = Vec::new();
+    let (from, onto) = if session.job.goal == Goal::Undo {
+        next.extend(source.iter().flat_map(|source| reopening(session, chosen, source)));
+        (copy, source)
+    } else {
+        (source, copy)
+    };
     let members = from.iter().flat_map(|pool| chosen.provider.members(&chosen.inventory, pool));
     let nodes: Vec<_> = members.filter_map(|member| member.node).collect();
-    let next = session.drain(from.as_ref().unwrap_or(&chosen.pool), onto.as_ref(), &nodes);
+    next.push(session.drain(from.as_ref().unwrap_or(&chosen.pool), onto.as_ref(), &nodes));
     (nodes, next)
+}
+
+/// The commands by which the old pool takes work again, after some has been handed over.
+fn reopening(session: &Session, chosen: &Chosen<'_>, source: &Pool) -> Vec<String> {
+    let members = chosen.provider.members(&chosen.inventory, source);
+    let nodes = members.iter().filter_map(|member| chosen.inventory.node(&member.node.as_ref()?.0));
+    let closed: Vec<_> = nodes.filter(|node| node.unschedulable).map(|node| node.name.to_string()).collect();
+    let thaw = source.is_frozen.then(|| session.command(&session.job.pool, "--thaw"));
+    let uncordon = (!closed.is_empty()).then(|| session.workload.kubectl(&format!("uncordon {}", closed.join(" "))));
+    thaw.into_iter().chain(uncordon).collect()
 }
 
 /// Refuses as long as a pod would be lost. What an undo takes away is cordoned by it, later.
@@ -121,7 +137,7 @@ async fn prove(
     session: &Session,
     chosen: &Chosen<'_>,
     leaving: &[NodeName],
-    next: &str,
+    next: &[String],
     is_undo: bool,
 ) -> Result<(), Failure> {
     let mut obstacles = find(session, &chosen.inventory, leaving).await?;
@@ -131,7 +147,7 @@ async fn prove(
     if obstacles.is_empty() {
         return Ok(());
     }
-    Err(PoolError::NotEmpty { pool: session.job.pool.clone(), obstacles, next: next.to_owned() }.into())
+    Err(PoolError::NotEmpty { pool: session.job.pool.clone(), obstacles, next: next.to_vec() }.into())
 }
 
 async fn find(session: &Session, inventory: &Inventory, nodes: &[NodeName]) -> Result<Vec<Obstacle>, Failure> {
@@ -139,7 +155,7 @@ async fn find(session: &Session, inventory: &Inventory, nodes: &[NodeName]) -> R
 }
 
 /// Cordons nodes that are to go, and looks once more: a pod may have been put on one just before.
-async fn close(session: &Session, chosen: &Chosen<'_>, leaving: &[NodeName], next: &str) -> Result<(), Failure> {
+async fn close(session: &Session, chosen: &Chosen<'_>, leaving: &[NodeName], next: &[String]) -> Result<(), Failure> {
     for name in leaving {
         let is_open = chosen.inventory.node(&name.0).is_some_and(|node| !node.unschedulable);
         if is_open {
@@ -156,7 +172,7 @@ async fn close(session: &Session, chosen: &Chosen<'_>, leaving: &[NodeName], nex
             cordon(session, name, false).await?;
         }
     }
-    Err(PoolError::NoLongerEmpty { pool: session.job.pool.clone(), obstacles: pods, next: next.to_owned() }.into())
+    Err(PoolError::NoLongerEmpty { pool: session.job.pool.clone(), obstacles: pods, next: next.to_vec() }.into())
 }
 
 async fn cordon(session: &Session, node: &NodeName, closed: bool) -> Result<(), Failure> {

@@ -111,7 +111,7 @@ async fn leaving(session: &Session, chosen: &Chosen<'_>, size: ResizeArg) -> Res
     if empty.len() < fewer {
         let pool =
             format!("{}, which is to lose {fewer} nodes and has {} empty ones,", chosen.pool.title(), empty.len());
-        let next = session.workload.kubectl("safedrain NODE");
+        let next = vec![session.workload.kubectl("safedrain NODE")];
         return Err(PoolError::NotEmpty { pool, obstacles, next }.into());
     }
     empty.truncate(fewer);
