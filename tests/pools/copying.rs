@@ -107,7 +107,7 @@ async fn what_cannot_be_is_refused_before_anything_is_changed() {
         (&["blue", "--name=Green"], 3, "Green"),
         (&["sick"], 3, "available"),
         (&["blue", "--set=/spec/clusterName=other"], 2, "clusterName"),
-        (&["blue", "--provider=karpenter"], 2, "karpenter"),
+        (&["blue", "--provider=gke"], 2, "gke"),
     ];
     let user = fleet.ns.control_plane().operator(fleet.ns.name());
     for (arguments, code, named) in table {

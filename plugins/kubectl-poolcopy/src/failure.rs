@@ -97,9 +97,7 @@ impl Remedies for PoolError {
             )],
             Self::UnknownProvider { .. } => vec![],
             Self::Refused { refusal } => of_refusal(refusal),
-            Self::NotEmpty { next, .. } | Self::NoLongerEmpty { next, .. } => {
-                next.iter().map(String::as_str).map(command).collect()
-            }
+            Self::NotEmpty { next, .. } | Self::NoLongerEmpty { next, .. } => next.iter().map(command).collect(),
             Self::MayNot { questions, .. } => questions
                 .iter()
                 .cloned()
