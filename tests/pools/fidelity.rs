@@ -81,16 +81,7 @@ fn only_the_declared_changes_of_a_node_pool_differ() {
         if spec["weight"].is_null() {
             spec["weight"] = json!(7);
         }
-        let authored = json!({
-            "apiVersion": "karpenter.sh/v1",
-            "kind": "NodePool",
-            "metadata": {
-                "name": NAME,
-                "labels": { "team": "shop", "example.com/unknown": "yes" },
-                "annotations": { "example.com/note": "keep me" },
-            },
-            "spec": spec,
-        });
+        let authored = authored("karpenter.sh/v1", "NodePool", None, &spec);
         fields += leaves(&authored);
         let mut inventory = Inventory::default();
         put(&mut inventory, "karpenter.sh", "NodePool", "v1", &authored);
@@ -114,17 +105,7 @@ fn only_the_declared_changes_of_an_open_shift_machine_set_differ() {
         spec["template"]["spec"]["providerSpec"]["value"] = draw.anything(4);
         spec["replicas"] = json!(3);
         spec["minReadySeconds"] = json!(7);
-        let authored = json!({
-            "apiVersion": "machine.openshift.io/v1beta1",
-            "kind": "MachineSet",
-            "metadata": {
-                "name": NAME,
-                "namespace": NAMESPACE,
-                "labels": { "team": "shop", "example.com/unknown": "yes" },
-                "annotations": { "example.com/note": "keep me" },
-            },
-            "spec": spec,
-        });
+        let authored = authored("machine.openshift.io/v1beta1", "MachineSet", Some(NAMESPACE), &spec);
         fields += leaves(&authored);
         let mut inventory = Inventory::default();
         put(&mut inventory, "machine.openshift.io", "MachineSet", "v1beta1", &authored);
@@ -226,17 +207,16 @@ fn pool(schema: &Value, kind: &str, reference: &str, is_pool: bool, draw: &mut D
         json!({ "apiGroup": "infrastructure.cluster.x-k8s.io", "kind": infrastructure, "name": NAME });
     spec["template"]["spec"]["bootstrap"]["configRef"] =
         json!({ "apiGroup": "bootstrap.cluster.x-k8s.io", "kind": format!("FooConfig{reference}"), "name": NAME });
-    json!({
-        "apiVersion": "cluster.x-k8s.io/v1beta2",
-        "kind": kind,
-        "metadata": {
-            "name": NAME,
-            "namespace": NAMESPACE,
-            "labels": { "team": "shop", "example.com/unknown": "yes" },
-            "annotations": { "example.com/note": "keep me" },
-        },
-        "spec": spec,
-    })
+    authored("cluster.x-k8s.io/v1beta2", kind, Some(NAMESPACE), &spec)
+}
+
+fn authored(api_version: &str, kind: &str, namespace: Option<&str>, spec: &Value) -> Value {
+    let labels = json!({ "team": "shop", "example.com/unknown": "yes" });
+    let mut metadata = json!({ "name": NAME, "labels": labels, "annotations": { "example.com/note": "keep me" } });
+    if let Some(namespace) = namespace {
+        metadata["namespace"] = json!(namespace);
+    }
+    json!({ "apiVersion": api_version, "kind": kind, "metadata": metadata, "spec": spec })
 }
 
 fn merge(into: &mut Value, more: &Value) {

@@ -23,6 +23,7 @@ pub mod mark;
 pub mod name;
 pub mod node;
 pub mod node_label;
+pub mod one_document;
 pub mod pinned;
 pub mod pool;
 pub mod provider;

@@ -1,14 +1,13 @@
 //! A NodePool's copy: one document, and the end of the source's growth.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{Karpenter, growth, replicas};
 use crate::address::Address;
-use crate::copy_plan::{self, CopyPlan, CopyRequest, DocumentCopy, Part};
-use crate::document::Editor;
+use crate::copy_plan::{self, CopyPlan, CopyRequest};
 use crate::finding::{Finding, Refusal};
 use crate::inventory::Inventory;
-use crate::mark::{self, CopyMark};
+use crate::one_document::{self, Original};
 use crate::pool::Pool;
 use crate::provider::PoolReader;
 use crate::raw::text;
@@ -23,41 +22,24 @@ pub(super) fn copy(
     object: &Value,
     request: &CopyRequest,
 ) -> Result<CopyPlan, Refusal> {
-    copy_plan::check_source(pool, request)?;
-    let name = copy_plan::name_for(pool, &Karpenter.pools(inventory), request)?;
     if replicas(object).is_none() && request.size.is_some() {
         return Err(Refusal::Unsupported(format!(
             "--nodes: {} has no size, and neither has its copy: both make nodes when pods ask for them",
             pool.title()
         )));
     }
-    let size = request.size.or_else(|| replicas(object));
-    let mark = CopyMark::new(pool.source(), &request.maker);
-    let mut editor = Editor::new(address.to_string(), &growth::as_before(object));
-    editor.set("/metadata/name", json!(name), copy_plan::NAME);
-    editor.remove_entries("/metadata/annotations", |key| {
-        key.starts_with("karpenter.sh/nodepool-hash").then_some(copy_plan::OF_THE_CONTROLLER)
-    });
-    copy_plan::strip_marks(&mut editor, "/metadata");
-    if let Some(size) = size {
-        editor.set("/spec/replicas", json!(size), copy_plan::SIZE);
-    }
-    copy_plan::check_kinds(&request.overrides, &[&address.resource.kind])?;
-    copy_plan::apply_overrides(&mut editor, &address.resource.kind, true, &request.overrides, &FIXED)?;
-    editor.set(&mark::pointer(), json!(mark.text()), copy_plan::MARK);
-    let (body, changes) = editor.finish();
-    let document =
-        DocumentCopy { source: address.clone(), target: address.beside(&name), part: Part::Whole, body, changes };
-    let steps = copy_plan::creation(inventory, &document, pool)?.into_iter().collect();
-    Ok(CopyPlan {
-        size,
-        findings: findings(pool, object, &name),
-        start_up_taints: start_up_taints(object),
-        target: name,
-        documents: vec![document],
-        steps,
-        afterwards: growth::freeze(address, object).into_iter().collect(),
-    })
+    let pools = Karpenter.pools(inventory);
+    let as_before = growth::as_before(object);
+    let original = Original { inventory, pool, pools: &pools, address, object: &as_before, fixed: &FIXED };
+    let mut plan = one_document::plan(original, request, |editor, _| {
+        editor.remove_entries("/metadata/annotations", |key| {
+            key.starts_with("karpenter.sh/nodepool-hash").then_some(copy_plan::OF_THE_CONTROLLER)
+        });
+    })?;
+    plan.findings = findings(pool, object, &plan.target);
+    plan.start_up_taints = start_up_taints(object);
+    plan.afterwards.extend(growth::freeze(address, object));
+    Ok(plan)
 }
 
 fn findings(pool: &Pool, object: &Value, name: &str) -> Vec<Finding> {

@@ -4,12 +4,11 @@ use serde_json::{Value, json};
 
 use super::{OpenShift, SET_NAME, growth, health_checks};
 use crate::address::Address;
-use crate::copy_plan::{self, CopyPlan, CopyRequest, DocumentCopy, Part};
+use crate::copy_plan::{self, CopyPlan, CopyRequest};
 use crate::difference::escaped;
-use crate::document::Editor;
 use crate::finding::{Finding, Refusal};
 use crate::inventory::Inventory;
-use crate::mark::{self, CopyMark};
+use crate::one_document::{self, Original};
 use crate::pool::Pool;
 use crate::provider::PoolReader;
 
@@ -26,37 +25,18 @@ pub(super) fn copy(
     object: &Value,
     request: &CopyRequest,
 ) -> Result<CopyPlan, Refusal> {
-    copy_plan::check_source(pool, request)?;
-    let name = copy_plan::name_for(pool, &OpenShift.pools(inventory), request)?;
-    let size = request.size.or(pool.size);
-    let mark = CopyMark::new(pool.source(), &request.maker);
-    let mut editor = Editor::new(address.to_string(), object);
-    editor.set("/metadata/name", json!(name), copy_plan::NAME);
-    editor.remove_entries("/metadata/annotations", |key| growth::is_autoscaling(key).then_some(AUTOSCALING));
-    copy_plan::strip_marks(&mut editor, "/metadata");
-    editor.remove("/spec/template/spec/providerID", copy_plan::OF_THE_CONTROLLER);
-    for map in ["/spec/selector/matchLabels", "/spec/template/metadata/labels"] {
-        editor.set(&format!("{map}/{}", escaped(SET_NAME)), json!(name), OWN_NAME);
-    }
-    if let Some(size) = size {
-        editor.set("/spec/replicas", json!(size), copy_plan::SIZE);
-    }
-    copy_plan::check_kinds(&request.overrides, &[&address.resource.kind])?;
-    copy_plan::apply_overrides(&mut editor, &address.resource.kind, true, &request.overrides, &FIXED)?;
-    editor.set(&mark::pointer(), json!(mark.text()), copy_plan::MARK);
-    let (body, changes) = editor.finish();
-    let document =
-        DocumentCopy { source: address.clone(), target: address.beside(&name), part: Part::Whole, body, changes };
-    let steps = copy_plan::creation(inventory, &document, pool)?.into_iter().collect();
-    Ok(CopyPlan {
-        size,
-        findings: findings(inventory, pool, address, object, &name),
-        start_up_taints: Vec::new(),
-        target: name,
-        documents: vec![document],
-        steps,
-        afterwards: growth::freeze(inventory, address, object),
-    })
+    let pools = OpenShift.pools(inventory);
+    let original = Original { inventory, pool, pools: &pools, address, object, fixed: &FIXED };
+    let mut plan = one_document::plan(original, request, |editor, name| {
+        editor.remove_entries("/metadata/annotations", |key| growth::is_autoscaling(key).then_some(AUTOSCALING));
+        editor.remove("/spec/template/spec/providerID", copy_plan::OF_THE_CONTROLLER);
+        for map in ["/spec/selector/matchLabels", "/spec/template/metadata/labels"] {
+            editor.set(&format!("{map}/{}", escaped(SET_NAME)), json!(name), OWN_NAME);
+        }
+    })?;
+    plan.findings = findings(inventory, pool, address, object, &plan.target);
+    plan.afterwards = growth::freeze(inventory, address, object);
+    Ok(plan)
 }
 
 fn findings(inventory: &Inventory, pool: &Pool, address: &Address, object: &Value, name: &str) -> Vec<Finding> {
