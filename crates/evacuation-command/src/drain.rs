@@ -293,7 +293,7 @@ impl Drain<'_> {
             return;
         }
         // Nodes may have come to it since.
-        if let Ok(pools) = Pools::look(&self.session).await
+        if let Ok(pools) = Pools::look(&self.session, &[&onto.name]).await
             && let Ok(entry) = pools.find(self.job, &self.session, "--onto", &onto.name)
         {
             onto.extend(entry.node_names());

@@ -49,11 +49,12 @@ pub(crate) async fn look(
     targets: &Targets,
 ) -> Result<Option<Look>, Failure> {
     let request = &job.request;
-    let pools = if job.onto.is_some() || matches!(targets, Targets::Pool(_)) {
-        Some(Pools::look(session).await?)
-    } else {
-        None
+    let pool = match targets {
+        Targets::Pool(name) => Some(name),
+        Targets::Named(_) | Targets::Selected(_) => None,
     };
+    let names: Vec<_> = pool.into_iter().chain(&job.onto).map(String::as_str).collect();
+    let pools = if names.is_empty() { None } else { Some(Pools::look(session, &names).await?) };
     let (targets, all_nodes) = find_nodes(job, session, output, targets, pools.as_ref()).await?;
     if targets.is_empty() {
         return Ok(None);

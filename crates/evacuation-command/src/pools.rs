@@ -7,12 +7,14 @@ use cluster_model::identity::{NodeName, PodId, Uid};
 use cluster_model::landing::{Landing, landings};
 use evacuation::plan::{Action, DrainPlan, Fits, Forecast, RefusalKind, RefusedPod};
 use evacuation_runner::room;
-use kubectl_common::failure::Failure;
+use kubectl_common::failure::{Failure, Remedy};
 use node_pools::directory::{Directory, Entry, NotFound, Wanted};
 use node_pools::inventory::Inventory;
+use node_pools::node_label::NodeLabel;
 use node_pools::pool::ProviderName;
 use node_pools::providers;
-use node_pools_runner::{Places, look};
+use node_pools_runner::Places;
+use node_pools_runner::look::{self, LookError};
 
 use crate::failure::{CommandError, call_failed, list_failed};
 use crate::job::Job;
@@ -41,13 +43,13 @@ pub(crate) struct Onto {
 }
 
 impl Pools {
-    /// Looks at the pools.
-    pub(crate) async fn look(session: &Session) -> Result<Self, Failure> {
+    /// Looks at the pools, to find these among them. Labels stand for themselves: for them only nodes are read.
+    pub(crate) async fn look(session: &Session, names: &[&str]) -> Result<Self, Failure> {
         let places = Places { management: session.access.clone(), workload: session.access.clone() };
-        let readers = providers::readers();
+        let are_labels = names.iter().all(|name| NodeLabel::parse(name).is_some());
+        let readers = if are_labels { Vec::new() } else { providers::readers() };
         let kinds: Vec<_> = readers.iter().flat_map(|reader| reader.kinds()).copied().collect();
-        let inventory =
-            look::look(&places, &kinds).await.map_err(|error| call_failed(session, &error.source, &error.attempt))?;
+        let inventory = look::look(&places, &kinds).await.map_err(|error| unreadable(session, &error))?;
         let directory = Directory::read(&inventory, readers.iter().map(|reader| &**reader));
         Ok(Self { inventory, directory })
     }
@@ -110,7 +112,7 @@ pub(crate) async fn joined(
     name: &str,
     known: &BTreeSet<NodeName>,
 ) -> Result<Joined, Failure> {
-    let pools = Pools::look(session).await?;
+    let pools = Pools::look(session, &[name]).await?;
     let Ok(entry) = pools.find(job, session, "--pool", name) else { return Ok(Joined::default()) };
     let newcomers = entry.node_names().into_iter().filter(|node| !known.contains(node)).collect();
     Ok(match entry.pool.provider {
@@ -216,6 +218,18 @@ impl Onto {
     pub(crate) fn extend(&mut self, nodes: Vec<NodeName>) {
         self.nodes.extend(nodes);
     }
+}
+
+fn unreadable(session: &Session, error: &LookError) -> Failure {
+    let failure = call_failed(session, &error.source, &error.attempt);
+    if error.source.status().is_none_or(|status| status.code != 403) {
+        return failure;
+    }
+    failure.with_remedy(Remedy::Explain(
+        "--pool and --onto read the pools as poolcopy does: docs/rbac/poolcopy.yaml has the rights; a label as KEY=VALUE \
+         needs none of them"
+            .to_owned(),
+    ))
 }
 
 fn forecast(fits: Fits, nodes: Vec<NodeName>, reason: Option<String>) -> Forecast {
