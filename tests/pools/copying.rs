@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use e2e::{EndpointRecorder, eventually};
+use e2e::eventually;
 use serde_json::{Value, json};
 
 use crate::fleet::{Fleet, object};
 use crate::objects::{follow_advice, written};
+use crate::shop::Shop;
 
 const DEPLOYMENTS: &str = "machinedeployments.cluster.x-k8s.io";
 const POOLS: &str = "machinepools.cluster.x-k8s.io";
@@ -15,13 +16,8 @@ const POOLS: &str = "machinepools.cluster.x-k8s.io";
 async fn a_machine_deployment_is_copied_its_work_handed_over_and_then_it_is_retired() {
     let fleet = Fleet::open("copied").await;
     fleet.machine_deployment("blue", 2).await;
-    let ns = &fleet.ns;
-    ns.service("web").create().await;
-    ns.deployment("web").replicas(2).ready_after("1s").exit_after("500ms").ready().await;
-    ns.budget("web").min_available(2).ready().await;
-    ns.ready_endpoints("web", 2).await;
+    let shop = Shop::open(&fleet.ns, 2).await;
     let before = fleet.get(DEPLOYMENTS, "blue").await.unwrap();
-    let mut recorder = EndpointRecorder::start(ns).await;
 
     let copied = fleet.poolcopy(&["blue"]).run().await.expect_code(0);
     assert!(copied.stderr.contains("blue-2 has 2 ready nodes, and is identical to its source"), "{copied}");
@@ -42,8 +38,7 @@ async fn a_machine_deployment_is_copied_its_work_handed_over_and_then_it_is_reti
     follow_advice(&fleet.ns, &copied).await;
     let retired = fleet.poolcopy(&["blue", "--retire"]).run().await.expect_code(0);
 
-    recorder.stop().await;
-    assert!(recorder.fewest_ready("web") >= 2, "{:?}", recorder.history("web"));
+    shop.never_had_less().await;
     assert_eq!(fleet.node_count().await, 2, "{retired}");
     let left = fleet.objects().await;
     let of_source = |name: &&String| name.split('/').nth(1).unwrap().starts_with("blue-2");
@@ -174,11 +169,52 @@ async fn the_end_of_a_machine_pools_copy_is_not_its_sources() {
     fleet.until_nodes("the source's nodes go with the naive copy", |count| count == 0).await;
 }
 
+#[tokio::test]
+async fn a_machine_pool_is_copied_its_work_handed_over_and_then_it_is_retired() {
+    let fleet = Fleet::open("mp-copied").await;
+    fleet.machine_pool("red", 2).await;
+    let shop = Shop::open(&fleet.ns, 2).await;
+    let before = fleet.get(POOLS, "red").await.unwrap();
+
+    let copied = fleet.poolcopy(&["red"]).run().await.expect_code(0);
+    assert!(copied.stderr.contains("red-2 has 2 ready nodes, and is identical to its source"), "{copied}");
+    assert_eq!(written(&fleet.get(POOLS, "red").await.unwrap()), written(&before), "the source is as it was");
+    follow_advice(&fleet.ns, &copied).await;
+    let retired = fleet.poolcopy(&["red", "--retire"]).run().await.expect_code(0);
+
+    shop.never_had_less().await;
+    assert_eq!(fleet.node_count().await, 2, "{retired}");
+    assert!(fleet.get(POOLS, "red").await.is_none() && fleet.get("foomachinepools", "red").await.is_none());
+    let copy = fleet.get(POOLS, "red-2").await.unwrap();
+    assert_eq!(copy["metadata"]["annotations"]["handover/copy"], Value::Null, "the copy is a pool like any other");
+}
+
+/// OBSERVED C5: where Cluster API sees no control plane, it deletes the nodes of a MachineDeployment undrained.
+#[tokio::test]
+async fn a_pool_that_nobody_would_drain_is_not_deleted_with_its_pods() {
+    let fleet = Fleet::without_control_plane("undrained-md").await;
+    fleet.machine_deployment("blue", 2).await;
+    let shop = Shop::open(&fleet.ns, 2).await;
+    let copied = fleet.poolcopy(&["blue"]).run().await.expect_code(0);
+    let refused = fleet.poolcopy(&["blue", "--retire"]).run().await.expect_code(3);
+    assert!(refused.stderr.contains("kubectl safedrain"), "{refused}");
+    follow_advice(&fleet.ns, &copied).await;
+    fleet.poolcopy(&["blue", "--retire"]).run().await.expect_code(0);
+    shop.never_had_less().await;
+
+    // The harm, to the pool that has the work now.
+    let shop = Shop::watch(&fleet.ns, 2).await;
+    let delete = ["delete", DEPLOYMENTS, "blue-2", "--wait=false"];
+    e2e::Kubectl::run(&fleet.ns, delete).await.expect_code(0);
+    shop.has_lost().await;
+}
+
 /// OBSERVED C7: a topology's controller takes a copied MachineDeployment for a duplicate and stops.
 #[tokio::test]
 async fn a_topologys_pool_is_copied_in_its_cluster() {
     let fleet = Fleet::open("topology").await;
     fleet.topology("blue", 2).await;
+    let shop = Shop::open(&fleet.ns, 2).await;
     let copied = fleet.poolcopy(&["blue"]).run().await.expect_code(0);
     assert_eq!(fleet.node_count().await, 4, "{copied}");
     assert!(fleet.topology_is_reconciled().await, "{copied}");
@@ -187,6 +223,7 @@ async fn a_topologys_pool_is_copied_in_its_cluster() {
 
     follow_advice(&fleet.ns, &copied).await;
     let retired = fleet.poolcopy(&["blue", "--retire"]).run().await.expect_code(0);
+    shop.never_had_less().await;
     assert_eq!(fleet.node_count().await, 2, "{retired}");
     let cluster = fleet.get("clusters.cluster.x-k8s.io", "c2").await.unwrap();
     let workers = &cluster["spec"]["topology"]["workers"]["machineDeployments"];

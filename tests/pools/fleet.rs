@@ -4,7 +4,7 @@ use e2e::{ClusterApi, Kubectl, Namespace, Plugin, eventually};
 use serde_json::{Value, json};
 use std::time::Duration;
 
-use crate::kills::Ground;
+use crate::ground::Ground;
 use crate::objects;
 
 /// How long nodes may take to come or go.
@@ -17,13 +17,21 @@ pub(crate) struct Fleet {
 
 impl Fleet {
     pub(crate) async fn open(purpose: &str) -> Self {
+        Self::with_control_plane(purpose, json!({ "version": "v1.37.1", "replicas": 1 })).await
+    }
+
+    /// A cluster in which Cluster API sees no control plane, as where somebody else made it: it drains no node there.
+    pub(crate) async fn without_control_plane(purpose: &str) -> Self {
+        Self::with_control_plane(purpose, json!({ "version": "v1.37.1", "replicas": 1, "external": false })).await
+    }
+
+    async fn with_control_plane(purpose: &str, its: Value) -> Self {
         let ns = Namespace::fresh(ClusterApi::shared().await.control_plane(), purpose).await;
         let fleet = Self { ns };
         let reference = |group: &str, kind: &str| json!({ "apiGroup": group, "kind": kind, "name": "c1" });
         let (infrastructure, control_plane) = ("infrastructure.cluster.x-k8s.io", "controlplane.cluster.x-k8s.io");
         fleet.apply(&object(infrastructure, "v1alpha1", "FooCluster", "c1", json!({}))).await;
-        let spec = json!({ "version": "v1.37.1", "replicas": 1 });
-        fleet.apply(&object(control_plane, "v1alpha1", "FooControlPlane", "c1", spec)).await;
+        fleet.apply(&object(control_plane, "v1alpha1", "FooControlPlane", "c1", its)).await;
         let spec = json!({
             "infrastructureRef": reference(infrastructure, "FooCluster"),
             "controlPlaneRef": reference(control_plane, "FooControlPlane"),
@@ -225,5 +233,79 @@ impl Ground for Fleet {
         let mut names = Self::objects(self).await;
         names.resize(names.len() + self.node_count().await, "node".to_owned());
         names
+    }
+}
+
+/// A fleet whose one pool is a MachinePool.
+pub(crate) struct MachinePools(pub(crate) Fleet);
+
+impl Ground for MachinePools {
+    fn ns(&self) -> &Namespace {
+        &self.0.ns
+    }
+
+    fn poolcopy(&self, arguments: &[&str]) -> e2e::Invocation {
+        self.0.poolcopy(arguments)
+    }
+
+    async fn pools(&self) -> Vec<String> {
+        objects::names(&self.0.ns, "machinepools.cluster.x-k8s.io", "").await
+    }
+
+    async fn pool(&self, name: &str) -> Value {
+        self.0.get("machinepools.cluster.x-k8s.io", name).await.unwrap()
+    }
+
+    async fn nodes(&self, pool: &str) -> Vec<String> {
+        let pool = self.pool(pool).await;
+        let nodes = pool["status"]["nodeRefs"].as_array().cloned().unwrap_or_default();
+        nodes.iter().map(|node| node["name"].as_str().unwrap().to_owned()).collect()
+    }
+
+    async fn objects(&self) -> Vec<String> {
+        Ground::objects(&self.0).await
+    }
+}
+
+/// A fleet whose one pool is an entry in the topology of Cluster `c2`.
+pub(crate) struct Topology(pub(crate) Fleet);
+
+impl Topology {
+    async fn entries(&self) -> (Value, Vec<Value>) {
+        let cluster = self.0.get("clusters.cluster.x-k8s.io", "c2").await.unwrap();
+        let entries = cluster["spec"]["topology"]["workers"]["machineDeployments"].as_array().cloned();
+        (cluster, entries.unwrap_or_default())
+    }
+}
+
+impl Ground for Topology {
+    fn ns(&self) -> &Namespace {
+        &self.0.ns
+    }
+
+    fn poolcopy(&self, arguments: &[&str]) -> e2e::Invocation {
+        self.0.poolcopy(arguments)
+    }
+
+    async fn pools(&self) -> Vec<String> {
+        self.entries().await.1.iter().map(|entry| entry["name"].as_str().unwrap().to_owned()).collect()
+    }
+
+    async fn pool(&self, _: &str) -> Value {
+        let (mut cluster, _) = self.entries().await;
+        // The Cluster keeps the marks of all of its entries in one annotation.
+        let marks = cluster["metadata"]["annotations"]["handover/copies"].clone();
+        cluster["metadata"]["annotations"]["handover/copy"] = marks;
+        cluster
+    }
+
+    async fn nodes(&self, pool: &str) -> Vec<String> {
+        let label = format!("topology.cluster.x-k8s.io/deployment-name={pool}");
+        let machines = self.0.list("machines.cluster.x-k8s.io", &label).await;
+        machines.iter().map(|machine| machine["status"]["nodeRef"]["name"].as_str().unwrap().to_owned()).collect()
+    }
+
+    async fn objects(&self) -> Vec<String> {
+        Ground::objects(&self.0).await
     }
 }

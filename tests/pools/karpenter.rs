@@ -5,7 +5,7 @@ use std::time::Duration;
 use e2e::{EndpointRecorder, Karpenter, Kubectl, Namespace, Plugin, Roles, eventually};
 use serde_json::{Value, json};
 
-use crate::kills::Ground;
+use crate::ground::Ground;
 use crate::objects::{apply, follow_advice, follow_all_advice, get, list, naive_copy, names, written};
 
 const POOLS: &str = "nodepools.karpenter.sh";

@@ -4,11 +4,13 @@ use std::env;
 use std::io::{Write, stderr};
 use std::time::Instant;
 
-use e2e::{Fault, FaultProxy, Invocation, Kubectl, Namespace, Run, Schedule};
+use e2e::{Fault, FaultProxy, Invocation, Kubectl, Run, Schedule};
 use serde_json::Value;
 
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, MachinePools, Topology};
+use crate::ground::Ground;
 use crate::karpenter::Grove;
+use crate::labelled::Rack;
 use crate::openshift::MachineSets;
 
 /// A sample leaves out more and more requests: 1, 6, 16, 36 …
@@ -26,20 +28,6 @@ struct Point {
 enum End {
     Undo,
     Retire,
-}
-
-/// Pools of one provider, in a test's own part of the cluster: one pool with one node to begin with.
-pub(crate) trait Ground {
-    fn ns(&self) -> &Namespace;
-    fn poolcopy(&self, arguments: &[&str]) -> Invocation;
-    /// The names of the pools.
-    async fn pools(&self) -> Vec<String>;
-    /// The pool's own object.
-    async fn pool(&self, name: &str) -> Value;
-    /// The nodes of a pool.
-    async fn nodes(&self, pool: &str) -> Vec<String>;
-    /// Everything that pools are made of, nodes included.
-    async fn objects(&self) -> Vec<String>;
 }
 
 #[tokio::test]
@@ -62,6 +50,27 @@ async fn a_killed_run_about_a_machine_set_is_taken_up_where_it_was() {
     let sets = MachineSets::open("killed").await;
     sets.set("blue", 1).await;
     strike("OpenShift's stand-in", &sets, "blue".to_owned()).await;
+}
+
+#[tokio::test]
+async fn a_killed_run_about_a_machine_pool_is_taken_up_where_it_was() {
+    let pools = MachinePools(Fleet::open("mp-killed").await);
+    pools.0.machine_pool("red", 1).await;
+    strike("Cluster API's MachinePool", &pools, "red".to_owned()).await;
+}
+
+#[tokio::test]
+async fn a_killed_run_about_a_topologys_pool_is_taken_up_where_it_was() {
+    let topology = Topology(Fleet::open("topology-killed").await);
+    topology.0.topology("blue", 1).await;
+    strike("Cluster API's topology", &topology, "blue".to_owned()).await;
+}
+
+#[tokio::test]
+async fn a_killed_run_about_nodes_that_somebody_joins_is_taken_up_where_it_was() {
+    let rack = Rack::open("killed").await;
+    rack.old("old-1").await;
+    strike("nodes joined by hand", &rack, rack.pool("blue")).await;
 }
 
 async fn strike(provider: &str, fleet: &impl Ground, mut name: String) {
@@ -117,6 +126,7 @@ fn is_full() -> bool {
 /// A copy and its end, each killed at a point and given again. Returns how often a run was killed, and the name of the
 /// pool that is left.
 async fn round(fleet: &impl Ground, name: &str, point: Point, end: End) -> (usize, String) {
+    fleet.prepare().await;
     let before = fleet.objects().await;
     let copying = fleet.poolcopy(&[name]);
     let mut struck = usize::from(killed(fleet, &copying, point).await);
@@ -124,11 +134,12 @@ async fn round(fleet: &impl Ground, name: &str, point: Point, end: End) -> (usiz
     let copies = fleet.pools().await;
     assert_eq!(copies.len(), 2, "{point:?} {end:?}: the pool and one copy\n{made}");
     let copy = copies.into_iter().find(|one| one != name).unwrap();
+    let old = fleet.nodes(name).await;
     let ending = match end {
         End::Undo => fleet.poolcopy(&[name, "--undo"]),
         End::Retire => {
-            for node in fleet.nodes(name).await {
-                Kubectl::run(fleet.ns(), ["cordon", &node]).await.expect_code(0);
+            for node in &old {
+                Kubectl::run(fleet.ns(), ["cordon", node]).await.expect_code(0);
             }
             fleet.poolcopy(&[name, "--retire"])
         }
@@ -138,6 +149,9 @@ async fn round(fleet: &impl Ground, name: &str, point: Point, end: End) -> (usiz
     // A retirement that was killed after its last request finds nothing of the pool any more.
     let is_told = ended.code() == 0 || (ended.code() == 3 && ended.stderr.contains("does not exist"));
     assert!(is_told, "{point:?} {end:?}: {ended}");
+    if end == End::Retire {
+        fleet.clear_away(&old).await;
+    }
     let left = if end == End::Undo { name.to_owned() } else { copy };
     judge(fleet, &left, &before, point, end, &ended).await;
     (struck, left)

@@ -1,28 +1,34 @@
 //! Pools of nodes that somebody joins by hand: the new ones get what the old ones have in common.
 
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use e2e::workload::is_pod_ready;
-use e2e::{ControlPlane, EndpointRecorder, Namespace, Plugin};
+use e2e::{ControlPlane, EndpointRecorder, Kubectl, Namespace, Plugin};
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
 
-use crate::objects::{follow_advice, get};
+use crate::ground::Ground;
+use crate::objects::{follow_advice, get, list, names};
 
-struct Rack {
+/// A test's nodes that somebody joined.
+pub(crate) struct Rack {
     ns: Namespace,
+    joins: AtomicUsize,
 }
 
 impl Rack {
-    async fn open(purpose: &str) -> Self {
-        Self { ns: Namespace::fresh(ControlPlane::shared(), purpose).await }
+    pub(crate) async fn open(purpose: &str) -> Self {
+        Self { ns: Namespace::fresh(ControlPlane::shared(), purpose).await, joins: AtomicUsize::new(0) }
     }
 
     /// The pool as it is typed. Labels are the whole cluster's, so its value is the test's own.
-    fn pool(&self, value: &str) -> String {
+    pub(crate) fn pool(&self, value: &str) -> String {
         format!("example.test/pool={}-{value}", self.ns.name())
     }
 
     /// An old node, of the pool `blue`.
-    async fn old(&self, name: &str) -> String {
+    pub(crate) async fn old(&self, name: &str) -> String {
         let value = format!("{}-blue", self.ns.name());
         let node = self.ns.node(name).label("example.test/pool", &value).label("team", "shop").label("disk", name);
         node.taint("dedicated", "shop", "NoSchedule").zone("z1").create().await
@@ -43,6 +49,64 @@ impl Rack {
 
     async fn node(&self, name: &str) -> Value {
         get(&self.ns, "nodes", name).await.unwrap()
+    }
+}
+
+impl Ground for Rack {
+    fn ns(&self) -> &Namespace {
+        &self.ns
+    }
+
+    fn poolcopy(&self, arguments: &[&str]) -> e2e::Invocation {
+        let run = Plugin::poolcopy(&self.ns).args(arguments);
+        if arguments.len() == 1 { run.args([self.selector()]) } else { run }
+    }
+
+    async fn pools(&self) -> Vec<String> {
+        let label = format!("handover.test/namespace={}", self.ns.name());
+        let nodes = list(&self.ns, "nodes", &label).await;
+        let values = nodes.iter().filter_map(|node| node["metadata"]["labels"]["example.test/pool"].as_str());
+        let pools: BTreeSet<_> = values.map(|value| format!("example.test/pool={value}")).collect();
+        pools.into_iter().collect()
+    }
+
+    async fn pool(&self, name: &str) -> Value {
+        list(&self.ns, "nodes", name).await[0].clone()
+    }
+
+    async fn nodes(&self, pool: &str) -> Vec<String> {
+        names(&self.ns, "nodes", pool).await
+    }
+
+    /// What of the nodes a copy changes.
+    async fn objects(&self) -> Vec<String> {
+        let nodes = list(&self.ns, "nodes", &format!("handover.test/namespace={}", self.ns.name())).await;
+        let told = |node: &Value| {
+            let metadata = &node["metadata"];
+            json!([metadata["name"], metadata["labels"], metadata["annotations"], node["spec"]["taints"]]).to_string()
+        };
+        nodes.iter().map(told).collect()
+    }
+
+    /// Somebody joins a node, where none waits.
+    async fn prepare(&self) {
+        let rack = names(&self.ns, "nodes", &format!("rack={},!example.test/pool", self.ns.name())).await;
+        if rack.is_empty() {
+            let number = self.joins.fetch_add(1, Ordering::Relaxed);
+            // A node that was joined for an earlier copy is a pool's by now, and is not to be chosen again.
+            for node in names(&self.ns, "nodes", &format!("rack={}", self.ns.name())).await {
+                Kubectl::run(&self.ns, ["label", "node", &node, "rack-"]).await.expect_code(0);
+            }
+            self.joined(&format!("new-{number}")).create().await;
+        }
+    }
+
+    /// Its nodes are switched off.
+    async fn clear_away(&self, nodes: &[String]) {
+        for node in nodes {
+            Kubectl::run(&self.ns, ["delete", "node", node]).await.expect_code(0);
+        }
+        self.prepare().await;
     }
 }
 
@@ -141,6 +205,10 @@ async fn a_node_of_another_pool_is_not_taken() {
     let name = rack.joined("new-1").label("example.test/pool", &red).create().await;
     let refused = rack.poolcopy(&[&rack.selector()]).run().await.expect_code(3);
     assert!(refused.stderr.contains(&format!("node {name}")) && refused.stderr.contains(&red), "{refused}");
+    let spare = rack.joined("new-2").label("spare", "yes").create().await;
+    let taken = rack.poolcopy(&["--nodes-match=spare=yes", "--name", &red]).run().await.expect_code(3);
+    assert!(taken.stderr.contains(&format!("(node {name}) exists already")), "{taken}");
+    assert!(rack.node(&spare).await["metadata"]["annotations"]["handover/copy"].is_null(), "{taken}");
     for arguments in [["--nodes-match="], ["--nodes-match=a in"]] {
         rack.poolcopy(&arguments).run().await.expect_code(2);
     }

@@ -4,12 +4,15 @@
 //! |---|---|
 //! | [`objects`] | objects as a user reads and writes them |
 //! | [`fleet`] | a cluster of Cluster API's in a test's namespace, and pools in it |
+//! | [`ground`] | what a test for every provider has to know of one |
+//! | [`shop`] | work that somebody depends on |
 //! | [`copying`] | copy, hand over, retire; and the copy's undo |
 //! | [`draining`] | `kubectl safedrain --pool` and `--onto` |
 //! | [`karpenter`] | copies of NodePools, and what a naive one does |
 //! | [`labelled`] | nodes that somebody joins by hand |
 //! | [`kills`] | kill -9 before and after requests |
 //! | [`openshift`] | MachineSets, with a stand-in for their controllers |
+//! | [`refusals`] | what is refused, by every provider, with nothing changed |
 //! | [`settings`] | what a copy is given on purpose, and what it gets at the end |
 //! | [`fidelity`] | a thousand documents drawn from the schemas, and nothing of them lost |
 
@@ -23,9 +26,12 @@ mod copying;
 mod draining;
 mod fidelity;
 mod fleet;
+mod ground;
 mod karpenter;
 mod kills;
 mod labelled;
 mod objects;
 mod openshift;
+mod refusals;
 mod settings;
+mod shop;

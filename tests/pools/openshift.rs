@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use e2e::{EndpointRecorder, Kubectl, Namespace, OpenShift, Plugin, Roles, eventually};
+use e2e::{Kubectl, Namespace, OpenShift, Plugin, Roles, eventually};
 use serde_json::{Value, json};
 
-use crate::kills::Ground;
+use crate::ground::Ground;
 use crate::objects::{apply, follow_advice, get, naive_copy, names, written};
+use crate::shop::Shop;
 
 const SETS: &str = "machinesets.machine.openshift.io";
 const MACHINES: &str = "machines.machine.openshift.io";
@@ -92,14 +93,10 @@ async fn a_machine_set_is_copied_its_work_handed_over_and_then_it_is_retired() {
     let fleet = MachineSets::open("os-copied").await;
     fleet.set("blue", 2).await;
     let ns = &fleet.ns;
-    ns.service("web").create().await;
-    ns.deployment("web").replicas(2).ready_after("500ms").exit_after("200ms").ready().await;
-    ns.budget("web").min_available(2).ready().await;
-    ns.ready_endpoints("web", 2).await;
+    let shop = Shop::open(ns, 2).await;
     let before = get(ns, SETS, "blue").await.unwrap();
     let user = ns.limited_user();
     Roles::read("poolcopy").bind(ns, &user).await;
-    let mut recorder = EndpointRecorder::start(ns).await;
 
     let copied = fleet.poolcopy(&["blue"]).user(&user).run().await.expect_code(0);
     assert!(copied.stderr.contains("blue-2 has 2 ready nodes, and is identical to its source"), "{copied}");
@@ -115,8 +112,7 @@ async fn a_machine_set_is_copied_its_work_handed_over_and_then_it_is_retired() {
     follow_advice(ns, &copied).await;
     let retired = fleet.poolcopy(&["blue", "--retire"]).user(&user).run().await.expect_code(0);
 
-    recorder.stop().await;
-    assert!(recorder.fewest_ready("web") >= 2, "{:?}", recorder.history("web"));
+    shop.never_had_less().await;
     assert!(get(ns, SETS, "blue").await.is_none() && fleet.machines("blue").await.is_empty(), "{retired}");
     let copy = get(ns, SETS, "blue-2").await.unwrap();
     assert_eq!(copy["metadata"]["annotations"]["handover/copy"], Value::Null, "a pool like any other");

@@ -1,10 +1,11 @@
 //! What a copy is given on purpose, what it gets at the end, and who else keeps pools.
 
-use e2e::{EndpointRecorder, Kubectl, eventually};
+use e2e::{Kubectl, eventually};
 use serde_json::{Value, json};
 
 use crate::fleet::{Fleet, object};
 use crate::objects::follow_advice;
+use crate::shop::Shop;
 
 const DEPLOYMENTS: &str = "machinedeployments.cluster.x-k8s.io";
 const POOLS: &str = "machinepools.cluster.x-k8s.io";
@@ -87,20 +88,15 @@ async fn a_pool_with_pods_is_not_deleted() {
     let fleet = Fleet::open("undrained").await;
     fleet.machine_pool("red", 2).await;
     let ns = &fleet.ns;
-    ns.service("web").create().await;
-    ns.deployment("web").replicas(2).ready().await;
-    ns.budget("web").min_available(2).ready().await;
-    ns.ready_endpoints("web", 2).await;
+    let shop = Shop::open(ns, 2).await;
     for line in [["red", "--retire"], ["red", "--resize=1"]] {
         let refused = fleet.poolcopy(&line).run().await.expect_code(3);
         assert!(refused.stderr.contains("kubectl safedrain"), "{refused}");
     }
     // The harm that the refusal kept off.
-    let mut recorder = EndpointRecorder::start(ns).await;
     Kubectl::run(ns, ["delete", POOLS, "red"]).await.expect_code(0);
     eventually("the nodes are gone", DEADLINE, || async { fleet.node_count().await == 0 }).await;
-    recorder.until("web", "endpoints are lost, whatever their budget says", |sample| sample.ready.len() < 2).await;
-    recorder.stop().await;
+    shop.has_lost().await;
 }
 
 /// One server stands for both clusters: what is seen is that each request goes by the context that it has to go by.

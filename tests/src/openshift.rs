@@ -12,17 +12,22 @@
 mod controller;
 
 use std::fs;
+use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use crate::background::Background;
 use crate::control_plane::{ControlPlane, programs};
 use crate::manifest;
+use crate::rest::Rest;
+use crate::wait::eventually;
 
 const FIELD_MANAGER: &str = "openshift-installer";
 /// The custom resources, as they are in OpenShift's module.
 const MANIFESTS: &str = "openshift-manifests";
+/// It looks for new kinds every thirty seconds.
+const COLLECTED: Duration = Duration::from_secs(120);
 
 /// MachineSets that make nodes; they end when this is dropped.
 #[derive(Debug)]
@@ -42,6 +47,7 @@ impl OpenShift {
                 let definitions: Vec<_> =
                     ["machines-Default", "machinesets-Default", "machinehealthchecks"].map(definition).into();
                 manifest::define(&client, FIELD_MANAGER, &definitions).await;
+                are_collected(Rest(client)).await;
                 let controller = controller::start(&control_plane);
                 Self { control_plane, _controller: controller }
             })
@@ -57,6 +63,23 @@ impl OpenShift {
     pub fn control_plane(&self) -> &ControlPlane {
         &self.control_plane
     }
+}
+
+/// Waits until the garbage collector knows the kinds. One that does not yet know which machines a MachineSet has takes
+/// these for garbage when the set is deleted with `--cascade=orphan`.
+async fn are_collected(rest: Rest) {
+    let machines = "/apis/machine.openshift.io/v1beta1/namespaces/default/machines";
+    let owner = json!({
+        "apiVersion": "machine.openshift.io/v1beta1", "kind": "MachineSet", "name": "gone", "uid": "gone",
+    });
+    let garbage = json!({
+        "apiVersion": "machine.openshift.io/v1beta1", "kind": "Machine",
+        "metadata": { "name": "garbage", "ownerReferences": [owner] }, "spec": {},
+    });
+    rest.create(machines, &garbage).await.expect("a Machine can be made");
+    let garbage = format!("{machines}/garbage");
+    eventually("the garbage collector knows Machines", COLLECTED, || async { rest.get(&garbage).await.is_none() })
+        .await;
 }
 
 fn definition(name: &str) -> Value {

@@ -78,7 +78,7 @@ impl Turns {
             let replicas = object["spec"]["replicas"].as_i64().unwrap_or(1);
             let status = json!({
                 // Without it Cluster API takes the cluster for one without a control plane, and drains no node.
-                "externalManagedControlPlane": true,
+                "externalManagedControlPlane": object["spec"]["external"].as_bool().unwrap_or(true),
                 "initialization": { "controlPlaneInitialized": true },
                 "version": object["spec"]["version"],
                 "replicas": replicas,

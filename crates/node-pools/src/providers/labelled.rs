@@ -84,7 +84,15 @@ impl PoolProvider for Labelled {
         let shape = giving::Shape::of(&old, &target);
         let mark = CopyMark::new(pool.source(), &request.maker);
         let mut steps = Vec::new();
-        for node in candidates(inventory, &self.label, &target, wanted)? {
+        let chosen = candidates(inventory, &self.label, &target, wanted)?;
+        // A pool of that name that was there before would swallow the copy, and its undo could not tell them apart.
+        let is_foreign = |node: &PoolNode| {
+            mark_of(node).is_none_or(|mark| mark.of.uid != pool.uid) && !chosen.iter().any(|one| one.name == node.name)
+        };
+        if let Some(other) = inventory.nodes().find(|node| target.is_on(node) && is_foreign(node)) {
+            return Err(Refusal::Taken { what: format!("{target} (node {})", other.name), pool: pool.title() });
+        }
+        for node in chosen {
             steps.extend(giving::give(node, &shape, &mark));
         }
         let mut findings: Vec<_> =

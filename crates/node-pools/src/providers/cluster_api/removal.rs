@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::machine;
 use super::object::{Set, refers_to};
 use super::plain::{self, merge_annotations};
-use super::topology::Entry;
+use super::topology::{self, Entry};
 use super::{HEALTH_CHECK, SET, set_of, text};
 use crate::address::{Address, Reference};
 use crate::copy_plan::GIVE_BACK;
@@ -31,9 +31,13 @@ pub(super) fn remove(inventory: &Inventory, set: &Set<'_>, copy: Option<&Pool>) 
     let mut steps = Vec::new();
     if set.is_of_topology() {
         // Its controllers remove its machines, its object and its templates.
-        let entry = Entry::of(inventory, set)?;
-        steps.extend([entry.removal(), gone()]);
-        steps.extend(entry.without_mark());
+        match Entry::of(inventory, set) {
+            Ok(entry) => steps.extend([entry.removal(), gone()]),
+            // A run before this one took it out and died: its controllers are still at it.
+            Err(_) if topology::is_taken_out(inventory, set) => steps.push(gone()),
+            Err(refusal) => return Err(refusal),
+        }
+        steps.extend(topology::without_mark(inventory, set));
         if let Some(copy) = copy {
             steps.extend(finish(inventory, &copy)?);
         }
@@ -65,7 +69,8 @@ pub(super) fn remove(inventory: &Inventory, set: &Set<'_>, copy: Option<&Pool>) 
 pub(super) fn finish(inventory: &Inventory, copy: &Set<'_>) -> Result<Vec<Step>, Refusal> {
     if copy.is_of_topology() {
         let entry = Entry::of(inventory, copy)?;
-        return Ok(entry.with_autoscaling().into_iter().chain(entry.without_mark()).collect());
+        let mark = topology::without_mark(inventory, copy);
+        return Ok(entry.with_autoscaling().into_iter().chain(mark).collect());
     }
     let Some(mark) = CopyMark::of(copy.object) else { return Ok(Vec::new()) };
     let leftovers = mark.leftovers.iter().filter_map(|leftover| {
@@ -91,8 +96,8 @@ pub(super) fn sweep(inventory: &Inventory, source: &Pool) -> Vec<Step> {
     };
     let marked = inventory.objects().filter(|(address, object)| !is_of_pool(address) && is_ours(object));
     let mut steps: Vec<_> = marked.map(|(address, object)| deletion(address, object)).collect();
-    let topology = source.object.as_ref().and_then(|address| Some(Set::new(address, inventory.get(address)?)));
-    steps.extend(topology.and_then(|set| Entry::of(inventory, &set).ok()?.forget_copies_of(&source.uid)));
+    let its_set = source.object.as_ref().and_then(|address| Some(Set::new(address, inventory.get(address)?)));
+    steps.extend(its_set.and_then(|set| Entry::of(inventory, &set).ok()?.forget_copies_of(&source.uid)));
     steps
 }
 

@@ -63,13 +63,6 @@ impl<'a> Entry<'a> {
         self.edit(vec![json!({ "op": "remove", "path": self.path("") })], format!("without pool {}", self.name))
     }
 
-    /// Plans to forget whose copy it is.
-    pub(super) fn without_mark(&self) -> Option<Step> {
-        let mut marks = marks(self.object);
-        marks.remove(self.name)?;
-        Some(write_marks(self.cluster, &marks, GIVE_BACK))
-    }
-
     /// Plans to forget the copies of a source that have no entry.
     pub(super) fn forget_copies_of(&self, source: &str) -> Option<Step> {
         let before = marks(self.object);
@@ -104,6 +97,19 @@ impl<'a> Entry<'a> {
     fn annotations(&self) -> Map<String, Value> {
         self.value.pointer("/metadata/annotations").and_then(Value::as_object).cloned().unwrap_or_default()
     }
+}
+
+/// Returns whether the Cluster is there and has no entry for a pool: its controllers delete such a pool.
+pub(super) fn is_taken_out(inventory: &Inventory, set: &Set<'_>) -> bool {
+    set.cluster(inventory).is_some() && Entry::of(inventory, set).is_err()
+}
+
+/// Plans to forget whose copy a pool is, be its entry there or not.
+pub(super) fn without_mark(inventory: &Inventory, set: &Set<'_>) -> Option<Step> {
+    let (cluster, object) = set.cluster(inventory)?;
+    let mut marks = marks(object);
+    marks.remove(set.topology_name()?)?;
+    Some(write_marks(cluster, &marks, GIVE_BACK))
 }
 
 fn list_of(set: &Set<'_>) -> &'static str {
