@@ -99,9 +99,9 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// Returns whether the Cluster is there and has no entry for a pool: its controllers delete such a pool.
+/// Returns whether the Cluster is there and has no entry of a pool's name: its controllers delete such a pool.
 pub(super) fn is_taken_out(inventory: &Inventory, set: &Set<'_>) -> bool {
-    set.cluster(inventory).is_some() && Entry::of(inventory, set).is_err()
+    set.cluster(inventory).is_some() && set.topology_name().is_some() && Entry::of(inventory, set).is_err()
 }
 
 /// Plans to forget whose copy a pool is, be its entry there or not.
