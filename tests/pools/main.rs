@@ -13,6 +13,7 @@
 //! | [`kills`] | kill -9 before and after requests |
 //! | [`openshift`] | MachineSets, with a stand-in for their controllers |
 //! | [`refusals`] | what is refused, by every provider, with nothing changed |
+//! | [`sending`] | what a single request comes to |
 //! | [`settings`] | what a copy is given on purpose, and what it gets at the end |
 //! | [`fidelity`] | a thousand documents drawn from the schemas, and nothing of them lost |
 
@@ -33,5 +34,6 @@ mod labelled;
 mod objects;
 mod openshift;
 mod refusals;
+mod sending;
 mod settings;
 mod shop;

@@ -2,6 +2,7 @@
 
 use api_access::{ApiAccess, CallError};
 use http::Method;
+use kube::core::Status;
 use node_pools::step::{Request, Step};
 use serde_json::Value;
 
@@ -44,15 +45,20 @@ pub async fn send(access: &ApiAccess, step: &Step, mode: Mode) -> Result<Sent, C
             (Step::Merge { .. } | Step::Edit { .. } | Step::Delete { .. }, Some((404 | 409, message))) => {
                 Ok(Sent::Moved(message))
             }
-            // A test inside a JSON patch that does not hold.
-            (Step::Edit { .. }, Some((422, message)))
-                if message.contains("test failed") || message.contains("testing") =>
-            {
-                Ok(Sent::Moved(message))
+            (Step::Edit { target, .. }, _) if error.status().is_some_and(does_not_apply) => {
+                Ok(Sent::Moved(format!("somebody else changes {target} all the time")))
             }
             _ => Err(error),
         },
     }
+}
+
+/// Whether an operation of a JSON patch does not fit the object, above all its test.
+///
+/// The API server keeps the reason to itself (`applyJSPatch` in its endpoints/handlers/patch.go): what tells it from an
+/// object that would be invalid is that no field is blamed.
+fn does_not_apply(status: &Status) -> bool {
+    status.code == 422 && status.details.as_ref().is_none_or(|details| details.causes.is_empty())
 }
 
 fn http_request(
