@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::Taint;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{GIVE, mark_of, null_or};
 use crate::address::{Address, Resource};
@@ -70,21 +70,21 @@ fn is_same(one: &Taint, other: &Taint) -> bool {
     one.key == other.key && one.effect == other.effect && value(one) == value(other)
 }
 
-/// Plans what a node still lacks. The mark comes with the first labels, so whatever is begun can be taken back.
+/// Plans what a node still lacks. The mark comes with the first labels, so whatever is begun can be taken back; what the
+/// old nodes have gained since it was written is added to it.
 pub(super) fn give(node: &PoolNode, shape: &Shape, mark: &CopyMark) -> Vec<Step> {
     let lacking: BTreeMap<_, _> =
         shape.labels.iter().filter(|(key, value)| node.labels.get(*key) != Some(*value)).collect();
     let missing: Vec<_> = shape.taints.iter().filter(|taint| !has(node, taint)).cloned().collect();
+    let written = mark_of(node);
+    let marked = recorded(written.as_ref().unwrap_or(mark), node, &lacking, &missing);
     let mut steps = Vec::new();
-    let is_marked = mark_of(node).is_some();
-    if !lacking.is_empty() || !is_marked {
+    if !lacking.is_empty() || written.as_ref() != Some(&marked) {
         let mut metadata = json!({ "labels": lacking });
-        if !is_marked && let Some(metadata) = metadata.as_object_mut() {
-            let mut mark = mark.clone();
-            mark.labels =
-                lacking.keys().map(|key| ((*key).clone(), null_or(node.labels.get(*key)))).collect::<Map<_, _>>();
-            mark.taints = missing.iter().filter_map(|taint| serde_json::to_value(taint).ok()).collect();
-            metadata.insert("annotations".to_owned(), json!({ COPY: mark.text() }));
+        if written.as_ref() != Some(&marked)
+            && let Some(metadata) = metadata.as_object_mut()
+        {
+            metadata.insert("annotations".to_owned(), json!({ COPY: marked.text() }));
         }
         steps.push(Step::Merge {
             target: address(node),
@@ -99,10 +99,32 @@ pub(super) fn give(node: &PoolNode, shape: &Shape, mark: &CopyMark) -> Vec<Step>
     steps
 }
 
+/// Returns the mark with what the node is about to be given. What is in it already stays: it tells what was there before
+/// the first of these gifts.
+fn recorded(mark: &CopyMark, node: &PoolNode, lacking: &BTreeMap<&String, &String>, missing: &[Taint]) -> CopyMark {
+    let mut mark = mark.clone();
+    for key in lacking.keys().copied() {
+        if !mark.labels.contains_key(key) {
+            mark.labels.insert(key.clone(), null_or(node.labels.get(key)));
+        }
+    }
+    for taint in missing {
+        if !given(&mark).iter().any(|one| is_same(one, taint)) {
+            mark.taints.extend(serde_json::to_value(taint));
+        }
+    }
+    mark
+}
+
+/// Returns the taints that a node was given.
+fn given(mark: &CopyMark) -> Vec<Taint> {
+    mark.taints.iter().filter_map(|taint| serde_json::from_value(taint.clone()).ok()).collect()
+}
+
 /// Plans to take back what a node was given, as far as it is still there.
 pub(super) fn take_back(node: &PoolNode) -> Vec<Step> {
     let Some(mark) = mark_of(node) else { return Vec::new() };
-    let given: Vec<Taint> = mark.taints.iter().filter_map(|taint| serde_json::from_value(taint.clone()).ok()).collect();
+    let given = given(&mark);
     let left: Vec<_> =
         node.taints.iter().filter(|taint| !given.iter().any(|one| is_same(one, taint))).cloned().collect();
     let mut steps = Vec::new();

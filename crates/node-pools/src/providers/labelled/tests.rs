@@ -96,6 +96,35 @@ fn what_was_given_is_taken_back_and_nothing_else() {
 }
 
 #[test]
+fn what_the_old_nodes_gain_later_is_given_and_can_be_taken_back_as_well() {
+    let mut inventory = fleet();
+    let taint = |key: &str| json!({ "key": key, "effect": "NoSchedule" });
+    let first = plan(&inventory, Some("rack=r7")).unwrap();
+    let [Step::Merge { patch, .. }, _] = first.steps.as_slice() else { panic!("{:?}", first.steps) };
+    let object: v1::Node = serde_json::from_value(json!({
+        "metadata": { "name": "new-1", "labels": { "rack": "r7", "team": "a", "pool": "blue-2", "tier": "lead" },
+            "annotations": patch["metadata"]["annotations"] },
+        "spec": { "taints": [{ "key": "dedicated", "value": "shop", "effect": "NoSchedule" }] },
+    }))
+    .unwrap();
+    inventory.put_node(PoolNode::from(&object));
+    for old in ["old-1", "old-2"] {
+        let labels = json!({ "pool": "blue", "team": "a", "tier": "gold" });
+        let dedicated = json!({ "key": "dedicated", "value": "shop", "effect": "NoSchedule" });
+        node(&mut inventory, old, &labels, &json!([dedicated, taint("late")]));
+    }
+    let second = plan(&inventory, Some("rack=r7")).unwrap();
+    let [Step::Merge { patch, .. }, Step::Edit { patch: taints, .. }] = second.steps.as_slice() else {
+        panic!("{:?}", second.steps)
+    };
+    assert_eq!(patch["metadata"]["labels"], json!({ "tier": "gold" }));
+    assert_eq!(taints[1]["value"][1], taint("late"));
+    let mark = CopyMark::read(patch["metadata"]["annotations"][mark::COPY].as_str().unwrap()).unwrap();
+    assert_eq!(Value::Object(mark.labels), json!({ "pool": null, "team": "b", "tier": "lead" }));
+    assert_eq!(mark.taints[1..], [taint("late")]);
+}
+
+#[test]
 fn nobody_is_robbed_and_nothing_is_guessed() {
     let mut inventory = fleet();
     assert!(matches!(plan(&inventory, None), Err(Refusal::NeedsNodes { needs, .. }) if needs.len() == 3));
