@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use e2e::{EndpointRecorder, Karpenter, Kubectl, Namespace, Plugin, Roles, eventually};
+use e2e::{Karpenter, Kubectl, Namespace, Plugin, Roles, eventually};
 use serde_json::{Value, json};
 
 use crate::ground::Ground;
 use crate::objects::{apply, follow_advice, follow_all_advice, get, list, naive_copy, names, written};
+use crate::shop::Shop;
 
 const POOLS: &str = "nodepools.karpenter.sh";
 const CLAIMS: &str = "nodeclaims.karpenter.sh";
@@ -61,12 +62,8 @@ impl Grove {
     }
 
     /// Pods of which two fit on a node, behind a Service and a budget that spares none.
-    async fn web(&self, replicas: u32) {
-        self.ns.service("web").create().await;
-        let web = self.ns.deployment("web").replicas(replicas).requests("1500m", "100Mi");
-        web.max_surge(replicas).ready_after("500ms").exit_after("200ms").ready().await;
-        self.ns.budget("web").min_available(replicas).ready().await;
-        self.ns.ready_endpoints("web", replicas as usize).await;
+    async fn shop(&self, replicas: u32) -> Shop {
+        Shop::of(&self.ns, replicas, |web| web.requests("1500m", "100Mi").max_surge(replicas)).await
     }
 
     /// The names of the nodes of a pool.
@@ -137,13 +134,12 @@ impl Ground for Grove {
 async fn a_dynamic_pool_is_copied_its_work_makes_the_copys_nodes_and_then_it_is_retired() {
     let grove = Grove::open("grow").await;
     let blue = grove.pool("blue", None).await;
-    grove.web(4).await;
+    let shop = grove.shop(4).await;
     let nodes = grove.nodes(&blue).await;
     assert_eq!(nodes.len(), 2, "{nodes:?}");
     let before = get(&grove.ns, POOLS, &blue).await.unwrap();
     let user = grove.ns.limited_user();
     Roles::read("poolcopy").bind(&grove.ns, &user).await;
-    let mut recorder = EndpointRecorder::start(&grove.ns).await;
 
     // Seen, with nothing changed.
     grove.poolcopy(&[&blue, "--dry-run=server"]).user(&user).run().await.expect_code(0);
@@ -165,8 +161,7 @@ async fn a_dynamic_pool_is_copied_its_work_makes_the_copys_nodes_and_then_it_is_
     assert!(!grove.nodes(&copy).await.is_empty() && !drained.stderr.contains("outside"), "{drained}");
     let retired = grove.poolcopy(&[&blue, "--retire"]).user(&user).run().await.expect_code(0);
 
-    recorder.stop().await;
-    assert!(recorder.fewest_ready("web") >= 4, "{:?}", recorder.history("web"));
+    shop.never_had_less().await;
     assert!(get(&grove.ns, POOLS, &blue).await.is_none() && grove.claims(&blue).await.is_empty(), "{retired}");
     assert!(grove.nodes(&blue).await.is_empty(), "{retired}");
     let copy = get(&grove.ns, POOLS, &copy).await.unwrap();
@@ -177,7 +172,7 @@ async fn a_dynamic_pool_is_copied_its_work_makes_the_copys_nodes_and_then_it_is_
 }
 
 #[tokio::test]
-async fn a_static_pool_is_copied_at_its_size_and_an_undone_copy_leaves_nothing() {
+async fn a_static_pool_is_copied_at_its_size_taken_back_copied_again_and_takes_the_work_over() {
     let grove = Grove::open("static").await;
     let blue = grove.pool("blue", Some(2)).await;
     grove.until_counted(&blue, 2).await;
@@ -190,10 +185,12 @@ async fn a_static_pool_is_copied_at_its_size_and_an_undone_copy_leaves_nothing()
     let after = get(&grove.ns, POOLS, &blue).await.unwrap();
     assert_eq!(after["spec"], before["spec"], "what was frozen is given back");
 
+    let shop = grove.shop(4).await;
     grove.poolcopy(&[&blue]).run().await.expect_code(0);
     let refused = grove.poolcopy(&[&blue, "--retire"]).run().await.expect_code(3);
     follow_advice(&grove.ns, &refused).await;
     grove.poolcopy(&[&blue, "--retire"]).run().await.expect_code(0);
+    shop.never_had_less().await;
     assert!(grove.nodes(&blue).await.is_empty());
     assert_eq!(grove.nodes(&copy).await.len(), 2);
 }
@@ -203,7 +200,7 @@ async fn a_static_pool_is_copied_at_its_size_and_an_undone_copy_leaves_nothing()
 async fn without_the_end_of_the_sources_growth_its_work_comes_back_to_it() {
     let grove = Grove::open("weight").await;
     let blue = grove.pool("blue", None).await;
-    grove.web(2).await;
+    let shop = grove.shop(2).await;
     let nodes = grove.nodes(&blue).await;
     let naive = grove.name("a-naive");
     naive_copy(&grove.ns, POOLS, &blue, &naive).await;
@@ -227,6 +224,7 @@ async fn without_the_end_of_the_sources_growth_its_work_comes_back_to_it() {
     assert!(get(&grove.ns, POOLS, &ours).await.is_none() && grove.nodes(&ours).await.is_empty());
     let source = get(&grove.ns, POOLS, &blue).await.unwrap();
     assert_eq!(source["spec"]["limits"]["cpu"], "100", "{source}");
+    shop.never_had_less().await;
 }
 
 /// OBSERVED K11: whoever edits the old pool's template, be it one label, has its nodes replaced at once.

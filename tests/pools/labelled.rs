@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use e2e::workload::is_pod_ready;
-use e2e::{ControlPlane, EndpointRecorder, Kubectl, Namespace, Plugin};
+use e2e::{ControlPlane, Kubectl, Namespace, Plugin};
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
 
 use crate::ground::Ground;
 use crate::objects::{follow_advice, get, list, names};
+use crate::shop::Shop;
 
 /// A test's nodes that somebody joined.
 pub(crate) struct Rack {
@@ -116,26 +117,18 @@ async fn nodes_that_join_become_the_copy_and_take_the_work_over() {
     for name in ["old-1", "old-2"] {
         rack.old(name).await;
     }
-    rack.ns.service("web").create().await;
-    let web = rack.ns.deployment("web").replicas(2).ready_after("500ms").exit_after("200ms").edit_pod(|pod| {
-        pod["spec"]["tolerations"] = json!([{ "key": "dedicated", "operator": "Exists" }]);
-    });
-    web.ready().await;
-    rack.ns.budget("web").min_available(2).ready().await;
-    let agent = rack.ns.daemon_set("agent").ready_after("3s").edit_pod(|pod| {
-        pod["spec"]["tolerations"] = json!([{ "key": "dedicated", "operator": "Exists" }]);
-    });
+    let tolerant = |pod: &mut Value| pod["spec"]["tolerations"] = json!([{ "key": "dedicated", "operator": "Exists" }]);
+    let shop = Shop::of(&rack.ns, 2, |web| web.edit_pod(tolerant)).await;
+    let agent = rack.ns.daemon_set("agent").ready_after("3s").edit_pod(tolerant);
     agent.create().await;
     rack.ns
         .until::<Pod>("app=agent", "the old nodes have their agents", |pods| {
             pods.iter().filter(|pod| is_pod_ready(pod)).count() == 2
         })
         .await;
-    rack.ns.ready_endpoints("web", 2).await;
     let first = rack.joined("new-1").create().await;
     let user = rack.ns.limited_user();
     e2e::Roles::read("poolcopy").bind(&rack.ns, &user).await;
-    let mut recorder = EndpointRecorder::start(&rack.ns).await;
 
     let refused = rack.poolcopy(&[]).user(&user).run().await.expect_code(3);
     assert!(refused.stderr.contains("each new node needs at least 32 cpu, 128Gi"), "{refused}");
@@ -163,8 +156,7 @@ async fn nodes_that_join_become_the_copy_and_take_the_work_over() {
     rack.poolcopy(&["--retire"]).user(&user).run().await.expect_code(3);
     follow_advice(&rack.ns, &copied).await;
     let retired = rack.poolcopy(&["--retire"]).user(&user).run().await.expect_code(0);
-    recorder.stop().await;
-    assert!(recorder.fewest_ready("web") >= 2, "{:?}", recorder.history("web"));
+    shop.never_had_less().await;
     assert!(retired.stderr.contains("its nodes can be switched off and deleted"), "{retired}");
     for name in [&first, &second] {
         assert_eq!(rack.node(name).await["metadata"]["annotations"]["handover/copy"], Value::Null, "{retired}");

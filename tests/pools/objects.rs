@@ -6,7 +6,7 @@ use e2e::{Kubectl, Namespace, Run, eventually};
 use serde_json::{Value, json};
 
 /// How long an object may take to be accepted.
-const DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Applies an object.
 pub(crate) async fn apply(ns: &Namespace, object: &Value) {
