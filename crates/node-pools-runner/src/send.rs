@@ -46,7 +46,7 @@ pub async fn send(access: &ApiAccess, step: &Step, mode: Mode) -> Result<Sent, C
                 Ok(Sent::Moved(message))
             }
             (Step::Edit { target, .. }, _) if error.status().is_some_and(does_not_apply) => {
-                Ok(Sent::Moved(format!("somebody else changes {target} all the time")))
+                Ok(Sent::Moved(format!("the edit does not fit what {target} is now")))
             }
             _ => Err(error),
         },
