@@ -44,6 +44,8 @@ async fn an_edit_of_what_has_changed_since_is_told_from_an_edit_that_is_wrong() 
     assert!(matches!(done, Sent::Done(_)), "{done:?}");
     let removed = edited(&access, &name, &mine, json!({ "op": "remove", "path": "/spec/taints" })).await.unwrap();
     assert!(matches!(removed, Sent::Done(_)), "{removed:?}");
-    let moved = edited(&access, &name, &mine, put(taints)).await.unwrap();
+    let moved = edited(&access, &name, &mine, put(taints.clone())).await.unwrap();
     assert!(matches!(moved, Sent::Moved(_)), "{moved:?}");
+    let done = edited(&access, &name, &Value::Null, put(taints)).await.unwrap();
+    assert!(matches!(done, Sent::Done(_)), "nothing was read, and nothing is there: {done:?}");
 }

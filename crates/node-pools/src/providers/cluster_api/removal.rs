@@ -31,12 +31,9 @@ pub(super) fn remove(inventory: &Inventory, set: &Set<'_>, copy: Option<&Pool>) 
     let mut steps = Vec::new();
     if set.is_of_topology() {
         // Its controllers remove its machines, its object and its templates.
-        match Entry::of(inventory, set) {
-            Ok(entry) => steps.extend([entry.removal(), gone()]),
-            // A run before this one took it out and died: its controllers are still at it.
-            Err(_) if topology::is_taken_out(inventory, set) => steps.push(gone()),
-            Err(refusal) => return Err(refusal),
-        }
+        // Without an entry, a run before this one took it out and died: its controllers are still at it.
+        steps.extend(Entry::find(inventory, set)?.map(|entry| entry.removal()));
+        steps.push(gone());
         steps.extend(topology::without_mark(inventory, set));
         if let Some(copy) = copy {
             steps.extend(finish(inventory, &copy)?);

@@ -1,6 +1,6 @@
 //! What is done to which object, on small inventories.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::*;
 use crate::address::Resource;
@@ -84,4 +84,76 @@ fn a_pool_that_runs_away_is_stopped_before_its_machines_go_and_these_before_it()
     let place = |text: &str| removed.iter().position(|step| step.contains(text));
     assert_eq!(place("0 nodes"), Some(0), "{removed:?}");
     assert!(place("0 nodes") < place("delete MachineDeployment"), "{removed:?}");
+}
+
+/// A Cluster whose topology has these worker pools, and the MachineDeployment that its controller made for `blue`.
+fn topology(entries: &[&str], annotations: &Value) -> Inventory {
+    let mut inventory = Inventory::default();
+    let resource = |kind: &str| Resource {
+        group: CORE.to_owned(),
+        version: "v1beta2".to_owned(),
+        kind: kind.to_owned(),
+        plural: format!("{}s", kind.to_lowercase()),
+        namespaced: true,
+    };
+    let workers: Vec<_> = entries.iter().map(|name| json!({ "name": name, "class": "w" })).collect();
+    inventory.put(
+        &resource(CLUSTER.kind),
+        json!({
+            "kind": CLUSTER.kind,
+            "metadata": { "name": "c1", "namespace": "shop", "uid": "c1", "annotations": annotations },
+            "spec": { "topology": { "workers": { "machineDeployments": workers } } },
+        }),
+    );
+    let labels = json!({ TOPOLOGY_OWNED: "", TOPOLOGY_DEPLOYMENT: "blue" });
+    inventory.put(
+        &resource(DEPLOYMENT.kind),
+        json!({
+            "kind": DEPLOYMENT.kind,
+            "metadata": { "name": "c1-blue-x", "namespace": "shop", "uid": "blue", "labels": labels },
+            "spec": { "clusterName": "c1", "replicas": 1, "selector": {}, "template": { "spec": {} } },
+        }),
+    );
+    inventory
+}
+
+#[test]
+fn a_topologys_pool_goes_by_its_entry_and_is_waited_for_where_that_is_gone() {
+    let removed = steps(&topology(&["red", "blue"], &json!({})), DEPLOYMENT.kind, "c1-blue-x").expect("it may go");
+    assert_eq!(removed.len(), 2, "{removed:?}");
+    assert!(removed[0].contains("without pool blue"), "{removed:?}");
+    assert!(removed[1].starts_with("wait until MachineDeployment shop/c1-blue-x"), "{removed:?}");
+
+    let removed =
+        steps(&topology(&["red"], &json!({})), DEPLOYMENT.kind, "c1-blue-x").expect("a run before took it out");
+    assert_eq!(removed.len(), 1, "{removed:?}");
+    assert!(removed[0].starts_with("wait until"), "{removed:?}");
+}
+
+#[test]
+fn marks_in_a_topology_are_written_over_what_was_read_only() {
+    let mark = json!({ "v": 1 });
+    for (annotations, tested) in [
+        (Value::Null, json!({ "path": "/metadata/annotations", "value": null })),
+        (json!({}), json!({ "path": "/metadata/annotations/handover~1copies", "value": null })),
+        (
+            json!({ "handover/copies": "{}" }),
+            json!({ "path": "/metadata/annotations/handover~1copies", "value": "{}" }),
+        ),
+    ] {
+        let cluster = if annotations.is_null() {
+            json!({ "metadata": {} })
+        } else {
+            json!({ "metadata": { "annotations": annotations } })
+        };
+        let marks = Map::from_iter([("green".to_owned(), mark.clone())]);
+        let edit = topology::marks_edit(&cluster, &marks);
+        let [test, write] = edit.as_slice() else { panic!("{edit:?}") };
+        assert_eq!(test["op"], "test", "{edit:?}");
+        assert_eq!((&test["path"], &test["value"]), (&tested["path"], &tested["value"]), "{edit:?}");
+        assert_eq!(write["op"], "add", "{edit:?}");
+        assert!(write["value"].to_string().contains("green"), "{edit:?}");
+    }
+    let cluster = json!({ "metadata": { "annotations": { "handover/copies": "{}" } } });
+    assert_eq!(topology::marks_edit(&cluster, &Map::new())[1]["op"], "remove");
 }

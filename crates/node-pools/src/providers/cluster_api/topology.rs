@@ -33,15 +33,27 @@ pub(super) struct Entry<'a> {
 
 impl<'a> Entry<'a> {
     /// Finds the entry that a pool is made from.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Nothing`] where the Cluster is gone or has no such entry.
     pub(super) fn of(inventory: &'a Inventory, set: &Set<'a>) -> Result<Self, Refusal> {
-        let gone = || Refusal::Nothing(format!("{} has no entry in the topology of its Cluster", set.address));
-        let (cluster, object) = set.cluster(inventory).ok_or_else(gone)?;
-        let name = set.topology_name().ok_or_else(gone)?;
+        Self::find(inventory, set)?.ok_or_else(|| no_entry(set))
+    }
+
+    /// Finds the entry that a pool is made from; `None` where the Cluster has no entry of the pool's name any more:
+    /// its controllers delete such a pool.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Nothing`] where the Cluster is gone or the pool is of no topology.
+    pub(super) fn find(inventory: &'a Inventory, set: &Set<'a>) -> Result<Option<Self>, Refusal> {
+        let (cluster, object) = set.cluster(inventory).ok_or_else(|| no_entry(set))?;
+        let name = set.topology_name().ok_or_else(|| no_entry(set))?;
         let list = list_of(set);
-        let entries = object.pointer(list).and_then(Value::as_array).ok_or_else(gone)?;
-        let found = entries.iter().enumerate().find(|(_, entry)| text(entry, "/name") == Some(name));
-        let (index, value) = found.ok_or_else(gone)?;
-        Ok(Self { cluster, object, list, index, name, value })
+        let entries = object.pointer(list).and_then(Value::as_array).into_iter().flatten();
+        let found = entries.enumerate().find(|(_, entry)| text(entry, "/name") == Some(name));
+        Ok(found.map(|(index, value)| Self { cluster, object, list, index, name, value }))
     }
 
     fn path(&self, below: &str) -> String {
@@ -72,7 +84,7 @@ impl<'a> Entry<'a> {
         };
         let mut after = before.clone();
         after.retain(|name, mark| mark.pointer("/of/uid").and_then(Value::as_str) != Some(source) || has_entry(name));
-        (after != before).then(|| write_marks(self.cluster, &after, "forget a copy that is gone"))
+        (after != before).then(|| write_marks(self.cluster, self.object, &after, "forget a copy that is gone"))
     }
 
     /// Plans to give it the autoscaling settings that its source had.
@@ -99,9 +111,8 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// Returns whether the Cluster is there and has no entry of a pool's name: its controllers delete such a pool.
-pub(super) fn is_taken_out(inventory: &Inventory, set: &Set<'_>) -> bool {
-    set.cluster(inventory).is_some() && set.topology_name().is_some() && Entry::of(inventory, set).is_err()
+fn no_entry(set: &Set<'_>) -> Refusal {
+    Refusal::Nothing(format!("{} has no entry in the topology of its Cluster", set.address))
 }
 
 /// Plans to forget whose copy a pool is, be its entry there or not.
@@ -109,7 +120,7 @@ pub(super) fn without_mark(inventory: &Inventory, set: &Set<'_>) -> Option<Step>
     let (cluster, object) = set.cluster(inventory)?;
     let mut marks = marks(object);
     marks.remove(set.topology_name()?)?;
-    Some(write_marks(cluster, &marks, GIVE_BACK))
+    Some(write_marks(cluster, object, &marks, GIVE_BACK))
 }
 
 fn list_of(set: &Set<'_>) -> &'static str {
@@ -126,10 +137,23 @@ fn mark_in(cluster: &Value, name: &str) -> Option<CopyMark> {
     CopyMark::read(&marks(cluster).get(name)?.to_string())
 }
 
-fn write_marks(cluster: &Address, marks: &Map<String, Value>, what: &str) -> Step {
-    let text = if marks.is_empty() { Value::Null } else { json!(Value::Object(marks.clone()).to_string()) };
-    let patch = json!({ "metadata": { "annotations": { COPIES: text } } });
-    Step::Merge { target: cluster.clone(), patch, what: what.to_owned() }
+/// The marks of all copies share one annotation: whoever wrote it since it was read keeps what they wrote.
+fn write_marks(cluster: &Address, object: &Value, marks: &Map<String, Value>, what: &str) -> Step {
+    Step::Edit { target: cluster.clone(), patch: marks_edit(object, marks).into(), what: what.to_owned() }
+}
+
+/// The operations that write the marks, if they are as they were read. To test for `null` is to test for nothing there.
+pub(super) fn marks_edit(cluster: &Value, marks: &Map<String, Value>) -> Vec<Value> {
+    const MAP: &str = "/metadata/annotations";
+    let operation = |op: &str, path: &str, value: Value| json!({ "op": op, "path": path, "value": value });
+    let path = format!("{MAP}/{}", escaped(COPIES));
+    let text = json!(Value::Object(marks.clone()).to_string());
+    let Some(annotations) = cluster.pointer(MAP) else {
+        return vec![operation("test", MAP, Value::Null), operation("add", MAP, json!({ COPIES: text }))];
+    };
+    let read = annotations.get(COPIES).cloned().unwrap_or_default();
+    let write = if marks.is_empty() { json!({ "op": "remove", "path": path }) } else { operation("add", &path, text) };
+    vec![operation("test", &path, read), write]
 }
 
 /// Returns the mark of a pool.
@@ -184,7 +208,7 @@ pub(super) fn copy(
     })
 }
 
-/// The mark first: an entry without a mark would be nobody's copy, a mark without an entry is forgotten.
+/// The entry and its mark in one request: an entry without a mark would be nobody's copy.
 fn creation(
     inventory: &Inventory,
     entry: &Entry<'_>,
@@ -210,9 +234,10 @@ fn creation(
             let add = json!({ "op": "add", "path": format!("{}/-", entry.list), "value": document.body });
             let mut all = marks(entry.object);
             all.insert(name.to_owned(), serde_json::to_value(mark).unwrap_or_default());
-            let marked = (!ours).then(|| write_marks(entry.cluster, &all, &format!("mark {name} as a copy")));
-            let added = entry.edit(vec![add], format!("pool {name} beside {}", entry.name));
-            Ok(marked.into_iter().chain([added]).collect())
+            // A mark without its entry is there if somebody took the entry out.
+            let mut operations = if ours { Vec::new() } else { marks_edit(entry.object, &all) };
+            operations.push(add);
+            Ok(vec![entry.edit(operations, format!("pool {name} beside {}", entry.name))])
         }
     }
 }
