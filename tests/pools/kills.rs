@@ -76,8 +76,9 @@ async fn a_killed_run_about_nodes_that_somebody_joins_is_taken_up_where_it_was()
 async fn strike(provider: &str, fleet: &impl Ground, mut name: String) {
     let began = Instant::now();
     // The most requests that a command sends: until a number is reached by none.
-    let (mut blows, mut not_reached, mut number) = (0, 0, 1);
-    loop {
+    let (first, last) = limits();
+    let (mut blows, mut not_reached, mut number) = (0, 0, first);
+    while number <= last {
         let mut reached = false;
         for (fault, end) in rounds(number) {
             let (struck, next) = round(fleet, &name, Point { number, fault }, end).await;
@@ -106,6 +107,14 @@ async fn strike(provider: &str, fleet: &impl Ground, mut name: String) {
 fn say(line: &str) {
     // A closed stderr takes the line with it.
     drop(writeln!(stderr(), "{line}"));
+}
+
+/// The requests that it is about: all, or those of `HANDOVER_POINTS`, for example `36-45`.
+fn limits() -> (usize, usize) {
+    let Ok(text) = env::var("HANDOVER_POINTS") else { return (1, usize::MAX) };
+    let ends = text.split_once('-').and_then(|(first, last)| Some((first.parse().ok()?, last.parse().ok()?)));
+    let Some(ends) = ends else { panic!("HANDOVER_POINTS is {text:?}, not two numbers as in 36-45") };
+    ends
 }
 
 /// Both sides and both ends; of a sample two of these four, which two changes from number to number.

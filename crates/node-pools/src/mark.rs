@@ -26,8 +26,23 @@ pub struct Source {
     pub namespace: Option<String>,
     /// Its name.
     pub name: String,
+    /// The name that people know it by, where that is another one: of its entry in a topology.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alias: Option<String>,
     /// Its uid: a pool that was made anew under the same name is another one.
     pub uid: String,
+}
+
+impl Source {
+    /// Returns the name that people know it by.
+    pub fn known_as(&self) -> &str {
+        self.alias.as_deref().unwrap_or(&self.name)
+    }
+
+    /// Whether somebody who types `name` may mean it, even if it is gone.
+    pub fn is_called(&self, name: &str) -> bool {
+        self.name == name || self.alias.as_deref() == Some(name)
+    }
 }
 
 /// The mark of a copy.
@@ -137,7 +152,8 @@ mod tests {
         let of = Source {
             kind: "MachineDeployment".into(),
             namespace: Some("x".into()),
-            name: "blue".into(),
+            name: "c2-blue-x".into(),
+            alias: Some("blue".into()),
             uid: "u1".into(),
         };
         let maker =
@@ -145,6 +161,9 @@ mod tests {
         let mark = CopyMark::new(of, &maker);
         let object = json!({ "metadata": { "annotations": { COPY: mark.text() } } });
         assert_eq!(CopyMark::of(&object), Some(mark.clone()));
+        // A topology's pool that is gone is still meant by the name of its entry.
+        let called = |name: &str| mark.of.is_called(name);
+        assert_eq!(["c2-blue-x", "blue", "c2"].map(called), [true, true, false]);
         assert_eq!(CopyMark::of(&json!({ "metadata": {} })), None);
         assert_eq!(CopyMark::read("{}"), None);
         assert_eq!(CopyMark::read(&mark.text().replace("\"v\":1", "\"v\":2")), None);

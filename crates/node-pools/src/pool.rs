@@ -108,7 +108,7 @@ impl Pool {
     pub fn source(&self) -> Source {
         let kind = self.object.as_ref().map_or_else(|| "label".to_owned(), |object| object.resource.kind.clone());
         let namespace = self.object.as_ref().and_then(|object| object.namespace.clone());
-        Source { kind, namespace, name: self.name.clone(), uid: self.uid.clone() }
+        Source { kind, namespace, name: self.name.clone(), alias: self.alias.clone(), uid: self.uid.clone() }
     }
 
     /// Returns the pool as a sentence names it: `MachineDeployment x/blue`.

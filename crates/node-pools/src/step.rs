@@ -81,6 +81,19 @@ impl Step {
         Self::Delete { target: address.clone(), uid: raw::uid(object).to_owned(), cascade }
     }
 
+    /// Plans to give an object another `spec.replicas`, if nobody has changed it since the object was read: a size that
+    /// follows from another one would let go of more nodes than were looked at, or make more.
+    pub fn scale(address: &Address, object: &Value, size: u32) -> Self {
+        const PATH: &str = "/spec/replicas";
+        // To test for null is to test for nothing there.
+        let read = object.pointer(PATH).cloned().unwrap_or_default();
+        let patch = json!([
+            { "op": "test", "path": PATH, "value": read },
+            { "op": "add", "path": PATH, "value": size },
+        ]);
+        Self::Edit { target: address.clone(), patch, what: format!("{size} nodes") }
+    }
+
     /// Returns the request; `None`: nothing is sent.
     pub fn request(&self) -> Option<Request> {
         let (method, path, body) = match self {

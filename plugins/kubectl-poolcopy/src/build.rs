@@ -31,19 +31,24 @@ pub(crate) struct LastWords {
     pub(crate) back: Option<String>,
 }
 
+/// Says why no plan is made, and that what was done stays done.
+pub(crate) fn not_planned(refusal: Refusal, begun: bool) -> Failure {
+    if begun { PoolError::Stopped(refusal.to_string()).into() } else { refused(refusal) }
+}
+
 /// Carries out what `plan` makes of the cluster, until there is nothing left of it. Returns whether anything was done.
+///
+/// `plan` is asked again whenever the cluster has moved, and told whether this run has changed anything by then.
 pub(crate) async fn carry_out(
     session: &Session,
     chosen: &mut Chosen<'_>,
     interrupts: &mut Interrupts,
     words: &LastWords,
-    plan: impl Fn(&Chosen<'_>) -> Result<Vec<Step>, Refusal>,
+    plan: impl AsyncFn(&Chosen<'_>, bool) -> Result<Vec<Step>, Failure>,
 ) -> Result<bool, Failure> {
     let (mut did_something, mut last) = (false, String::new());
     for _ in 0..=REPLANS {
-        let steps = plan(chosen).map_err(|refusal| {
-            if did_something { PoolError::Stopped(refusal.to_string()).into() } else { refused(refusal) }
-        })?;
+        let steps = plan(chosen, did_something).await?;
         match Box::pin(take_steps(session, chosen, interrupts, words, steps)).await? {
             None => return Ok(did_something),
             Some(Progress { sent, moved }) => {

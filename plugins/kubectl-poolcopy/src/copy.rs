@@ -33,10 +33,12 @@ pub(crate) async fn run(
         back: Some(session.command(&session.job.pool, "--undo")),
     };
     let expected = Expected::of(&chosen, &plan, &request);
-    let plan_again =
-        |chosen: &Chosen<'_>| chosen.provider.copy(&chosen.inventory, &chosen.pool, &request).map(|plan| plan.steps);
+    let plan_again = async |chosen: &Chosen<'_>, begun: bool| {
+        let plan = chosen.provider.copy(&chosen.inventory, &chosen.pool, &request);
+        plan.map(|plan| plan.steps).map_err(|refusal| build::not_planned(refusal, begun))
+    };
     let states = loop {
-        Box::pin(build::carry_out(session, &mut chosen, interrupts, &words, plan_again)).await?;
+        Box::pin(build::carry_out(session, &mut chosen, interrupts, &words, &plan_again)).await?;
         if !session.job.waits {
             session.output.note(&format!("{} is made; its nodes come by themselves", plan.target));
             finished(session, &chosen, &plan, None, Vec::new());
@@ -63,8 +65,9 @@ pub(crate) async fn run(
         let undo = session.command(&session.job.pool, "--undo");
         return Err(PoolError::Unfaithful { pool: plan.target, what, undo }.into());
     }
-    let afterwards = |chosen: &Chosen<'_>| {
-        chosen.provider.copy(&chosen.inventory, &chosen.pool, &request).map(|plan| plan.afterwards)
+    let afterwards = async |chosen: &Chosen<'_>, begun: bool| {
+        let plan = chosen.provider.copy(&chosen.inventory, &chosen.pool, &request);
+        plan.map(|plan| plan.afterwards).map_err(|refusal| build::not_planned(refusal, begun))
     };
     Box::pin(build::carry_out(session, &mut chosen, interrupts, &words, afterwards)).await?;
     session.output.note(&render::proof(&plan, &fidelity, states.len()));

@@ -161,6 +161,11 @@ fn of_refusal(refusal: &Refusal) -> Vec<Remedy> {
 }
 
 impl PoolError {
+    /// A pool with something on it, before or after this run has changed anything.
+    pub(crate) fn not_empty(begun: bool, pool: String, obstacles: Vec<Obstacle>, next: Vec<String>) -> Self {
+        if begun { Self::NoLongerEmpty { pool, obstacles, next } } else { Self::NotEmpty { pool, obstacles, next } }
+    }
+
     fn status(&self) -> ExitStatus {
         match self {
             Self::NoPool | Self::EmptyPool | Self::SeveralPools | Self::ListOfOne(_) | Self::UnknownProvider { .. } => {

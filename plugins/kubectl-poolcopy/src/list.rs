@@ -52,7 +52,7 @@ fn row(pool: &Pool, nodes: &[&PoolNode]) -> PoolRow {
     row.can_be_copied = pool.provider != ProviderName::Unbuilt;
     row.size = pool.size;
     row.scaled_by.clone_from(&pool.scaled_by);
-    row.copy_of = pool.copy_of.as_ref().map(|mark| mark.of.name.clone());
+    row.copy_of = pool.copy_of.as_ref().map(|mark| mark.of.known_as().to_owned());
     row.frozen = pool.is_frozen;
     row.troubles.clone_from(&pool.troubles);
     row

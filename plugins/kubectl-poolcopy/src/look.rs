@@ -107,7 +107,7 @@ pub(crate) async fn choose_or_copy(session: &Session) -> Result<Chosen<'_>, Fail
     };
     let is_copy = |pool: &&Pool| {
         let of = pool.copy_of.as_ref().map(|mark| &mark.of);
-        wanted(session).allows(pool) && of.is_some_and(|of| of.name == session.job.pool)
+        wanted(session).allows(pool) && of.is_some_and(|of| of.is_called(&session.job.pool))
     };
     let Some(copy) = looked.directory.pools().find(is_copy).cloned() else { return Err(error.into()) };
     let Some((provider, mark)) = provider_of(session, copy.provider).zip(copy.copy_of.clone()) else {
@@ -117,7 +117,7 @@ pub(crate) async fn choose_or_copy(session: &Session) -> Result<Chosen<'_>, Fail
     let object = copy.object.as_ref().map(|object| object.beside(&mark.of.name));
     let gone = Pool {
         name: mark.of.name.clone(),
-        alias: None,
+        alias: mark.of.alias,
         object,
         uid: mark.of.uid,
         size: None,

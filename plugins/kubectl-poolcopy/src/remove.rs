@@ -32,11 +32,10 @@ pub(crate) async fn run(session: &Session, interrupts: &mut Interrupts) -> Resul
         session.output.note(&format!("{}: nothing is left to do", session.job.pool));
         return Ok(ExitStatus::Done);
     }
-    let (leaving, next) = leaving(session, &chosen);
     // Nodes that somebody else joined stay, and their pods with them.
     let stays = is_undo && chosen.pool.supply == Supply::External;
     if !stays {
-        prove(session, &chosen, &leaving, &next, is_undo).await?;
+        prove(session, &chosen, false).await?;
     }
     preflight::rights(session, &steps.iter().collect::<Vec<_>>()).await?;
     let cluster = &session.of_pools().cluster;
@@ -46,11 +45,16 @@ pub(crate) async fn run(session: &Session, interrupts: &mut Interrupts) -> Resul
         return Ok(ExitStatus::Done);
     }
     let words = LastWords { again: session.command(&session.job.pool, &format!("--{action}")), back: None };
-    if is_undo && !stays {
-        close(session, &chosen, &leaving, &next).await?;
-    }
+    // Time has passed: nodes may have come, and pods on them.
+    look::again(session, &mut chosen).await?;
     let pool = chosen.pool.clone();
-    let goal = |chosen: &Chosen<'_>| plan(session, chosen);
+    let goal = async |chosen: &Chosen<'_>, begun: bool| {
+        let steps = plan(session, chosen).map_err(|refusal| build::not_planned(refusal, begun))?;
+        if !steps.is_empty() && !stays {
+            if is_undo { close(session, chosen).await? } else { prove(session, chosen, begun).await? }
+        }
+        Ok(steps)
+    };
     Box::pin(build::carry_out(session, &mut chosen, interrupts, &words, goal)).await?;
     let end = match (is_undo, pool.supply) {
         (true, Supply::External) => "the new nodes are as they were",
@@ -133,21 +137,16 @@ fn reopening(session: &Session, chosen: &Chosen<'_>, source: &Pool) -> Vec<Strin
 }
 
 /// Refuses as long as a pod would be lost. What an undo takes away is cordoned by it, later.
-async fn prove(
-    session: &Session,
-    chosen: &Chosen<'_>,
-    leaving: &[NodeName],
-    next: &[String],
-    is_undo: bool,
-) -> Result<(), Failure> {
-    let mut obstacles = find(session, &chosen.inventory, leaving).await?;
-    if is_undo {
+async fn prove(session: &Session, chosen: &Chosen<'_>, begun: bool) -> Result<(), Failure> {
+    let (leaving, next) = leaving(session, chosen);
+    let mut obstacles = find(session, &chosen.inventory, &leaving).await?;
+    if session.job.goal == Goal::Undo {
         obstacles.retain(|obstacle| matches!(obstacle, Obstacle::Pod { .. }));
     }
     if obstacles.is_empty() {
         return Ok(());
     }
-    Err(PoolError::NotEmpty { pool: session.job.pool.clone(), obstacles, next: next.to_vec() }.into())
+    Err(PoolError::not_empty(begun, session.job.pool.clone(), obstacles, next).into())
 }
 
 async fn find(session: &Session, inventory: &Inventory, nodes: &[NodeName]) -> Result<Vec<Obstacle>, Failure> {
@@ -155,24 +154,25 @@ async fn find(session: &Session, inventory: &Inventory, nodes: &[NodeName]) -> R
 }
 
 /// Cordons nodes that are to go, and looks once more: a pod may have been put on one just before.
-async fn close(session: &Session, chosen: &Chosen<'_>, leaving: &[NodeName], next: &[String]) -> Result<(), Failure> {
-    for name in leaving {
+async fn close(session: &Session, chosen: &Chosen<'_>) -> Result<(), Failure> {
+    let (leaving, next) = leaving(session, chosen);
+    for name in &leaving {
         let is_open = chosen.inventory.node(&name.0).is_some_and(|node| !node.unschedulable);
         if is_open {
             cordon(session, name, true).await?;
         }
     }
-    let obstacles = find(session, &chosen.inventory, leaving).await?;
+    let obstacles = find(session, &chosen.inventory, &leaving).await?;
     let pods: Vec<_> = obstacles.into_iter().filter(|obstacle| matches!(obstacle, Obstacle::Pod { .. })).collect();
     if pods.is_empty() {
         return Ok(());
     }
-    for name in leaving {
+    for name in &leaving {
         if chosen.inventory.node(&name.0).is_some_and(|node| !node.unschedulable) {
             cordon(session, name, false).await?;
         }
     }
-    Err(PoolError::NoLongerEmpty { pool: session.job.pool.clone(), obstacles: pods, next: next.to_vec() }.into())
+    Err(PoolError::NoLongerEmpty { pool: session.job.pool.clone(), obstacles: pods, next }.into())
 }
 
 async fn cordon(session: &Session, node: &NodeName, closed: bool) -> Result<(), Failure> {

@@ -21,9 +21,8 @@ use crate::{preflight, render};
 /// Runs `--freeze`, `--thaw` or `--resize`.
 pub(crate) async fn run(session: &Session, interrupts: &mut Interrupts) -> Result<ExitStatus, Failure> {
     let looking = Box::pin(prepare(session));
-    let (mut chosen, leaving) = interrupts.unless(looking).await.map_err(|_| PoolError::InterruptedEarly)??;
+    let (mut chosen, size, steps) = interrupts.unless(looking).await.map_err(|_| PoolError::InterruptedEarly)??;
     let action = action(&session.job.goal);
-    let steps = plan(session, &chosen, &leaving).map_err(refused)?;
     let cluster = &session.of_pools().cluster;
     if session.job.dry_run != DryRun::None {
         let document = PlanDocument::of_steps(cluster, &chosen.pool, action, &steps, None);
@@ -34,7 +33,7 @@ pub(crate) async fn run(session: &Session, interrupts: &mut Interrupts) -> Resul
         session.output.note(&format!("{}: nothing to do", chosen.pool.title()));
     }
     let words = LastWords { again: session.command(&session.job.pool, &format!("--{action}")), back: None };
-    let goal = |chosen: &Chosen<'_>| plan(session, chosen, &leaving);
+    let goal = async |chosen: &Chosen<'_>, begun: bool| plan(session, chosen, size, begun).await;
     Box::pin(build::carry_out(session, &mut chosen, interrupts, &words, goal)).await?;
     let ended = Ended::done(action, session.started, now());
     let document = ReportDocument::new(cluster, &chosen.pool, ended);
@@ -50,32 +49,34 @@ fn action(goal: &Goal) -> &'static str {
     }
 }
 
-/// Chooses the pool, and the nodes that a smaller size lets go.
-async fn prepare(session: &Session) -> Result<(Chosen<'_>, Vec<NodeName>), Failure> {
+/// Chooses the pool, its new size (`None`: it keeps its own), and what is to be done.
+async fn prepare(session: &Session) -> Result<(Chosen<'_>, Option<u32>, Vec<Step>), Failure> {
     let chosen = look::choose(session).await?;
-    let leaving = match &session.job.goal {
-        Goal::Resize(size) => leaving(session, &chosen, *size).await?,
-        _ => Vec::new(),
+    let size = match &session.job.goal {
+        Goal::Resize(size) => Some(target(&chosen, *size).map_err(refused)?),
+        _ => None,
     };
-    let steps = plan(session, &chosen, &leaving).map_err(refused)?;
+    let steps = plan(session, &chosen, size, false).await?;
     preflight::rights(session, &steps.iter().collect::<Vec<_>>()).await?;
     if session.job.dry_run != DryRun::Client {
         preflight::rehearse(session, &steps).await?;
     }
-    Ok((chosen, leaving))
+    Ok((chosen, size, steps))
 }
 
-fn plan(session: &Session, chosen: &Chosen<'_>, leaving: &[NodeName]) -> Result<Vec<Step>, Refusal> {
+/// Plans, each time with the nodes that are empty now.
+async fn plan(session: &Session, chosen: &Chosen<'_>, size: Option<u32>, begun: bool) -> Result<Vec<Step>, Failure> {
     let Chosen { provider, inventory, pool, .. } = chosen;
-    match &session.job.goal {
-        Goal::Freeze => provider.freeze(inventory, pool),
-        Goal::Thaw => provider.thaw(inventory, pool),
-        Goal::Resize(size) => {
-            let wanted = target(chosen, *size)?;
-            if pool.size == Some(wanted) { Ok(Vec::new()) } else { provider.resize(inventory, pool, wanted, leaving) }
+    let steps = match (&session.job.goal, size) {
+        (Goal::Freeze, _) => provider.freeze(inventory, pool),
+        (Goal::Thaw, _) => provider.thaw(inventory, pool),
+        (_, Some(wanted)) if pool.size != Some(wanted) => {
+            let leaving = leaving(session, chosen, wanted, begun).await?;
+            provider.resize(inventory, pool, wanted, &leaving)
         }
         _ => Ok(Vec::new()),
-    }
+    };
+    steps.map_err(|refusal| build::not_planned(refusal, begun))
 }
 
 fn target(chosen: &Chosen<'_>, size: ResizeArg) -> Result<u32, Refusal> {
@@ -89,8 +90,7 @@ fn target(chosen: &Chosen<'_>, size: ResizeArg) -> Result<u32, Refusal> {
 }
 
 /// Finds as many nodes that are proven empty as the pool is to shrink by; with fewer it is refused.
-async fn leaving(session: &Session, chosen: &Chosen<'_>, size: ResizeArg) -> Result<Vec<NodeName>, Failure> {
-    let wanted = target(chosen, size).map_err(refused)?;
+async fn leaving(session: &Session, chosen: &Chosen<'_>, wanted: u32, begun: bool) -> Result<Vec<NodeName>, Failure> {
     let now = chosen.pool.size.unwrap_or_default();
     let fewer = usize::try_from(now.saturating_sub(wanted)).unwrap_or(usize::MAX);
     if fewer == 0 {
@@ -112,7 +112,7 @@ async fn leaving(session: &Session, chosen: &Chosen<'_>, size: ResizeArg) -> Res
         let pool =
             format!("{}, which is to lose {fewer} nodes and has {} empty ones,", chosen.pool.title(), empty.len());
         let next = vec![session.workload.kubectl("safedrain NODE")];
-        return Err(PoolError::NotEmpty { pool, obstacles, next }.into());
+        return Err(PoolError::not_empty(begun, pool, obstacles, next).into());
     }
     empty.truncate(fewer);
     Ok(empty)

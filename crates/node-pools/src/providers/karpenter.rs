@@ -99,8 +99,7 @@ impl PoolProvider for Karpenter {
                 pool.title()
             )));
         }
-        let patch = json!({ "spec": { "replicas": size } });
-        Ok(vec![Step::Merge { target: address.clone(), patch, what: format!("{size} nodes") }])
+        Ok(vec![Step::scale(address, object, size)])
     }
 
     fn remove(&self, inventory: &Inventory, pool: &Pool, copy: Option<&Pool>) -> Result<Vec<Step>, Refusal> {

@@ -88,18 +88,17 @@ impl PoolProvider for OpenShift {
         size: u32,
         leaving: &[NodeName],
     ) -> Result<Vec<Step>, Refusal> {
-        let (address, _) = existing(inventory, pool)?;
+        let (address, object) = existing(inventory, pool)?;
         let goes_first = |node: &NodeName| {
             let of_node = machines(inventory, address, &pool.uid)
-                .find(|(machine, object)| node_of(inventory, machine, object).as_ref() == Some(node));
+                .find(|(machine, its)| node_of(inventory, machine, its).as_ref() == Some(node));
             let (machine, _) = of_node
                 .ok_or_else(|| Refusal::Nothing(format!("{} has no Machine for node {node} any more", pool.title())))?;
             let patch = json!({ "metadata": { "annotations": { DELETE_FIRST: "true" } } });
             Ok(Step::Merge { target: machine.clone(), patch, what: "it goes first".to_owned() })
         };
         let mut steps = leaving.iter().map(goes_first).collect::<Result<Vec<_>, Refusal>>()?;
-        let patch = json!({ "spec": { "replicas": size } });
-        steps.push(Step::Merge { target: address.clone(), patch, what: format!("{size} nodes") });
+        steps.push(Step::scale(address, object, size));
         Ok(steps)
     }
 

@@ -263,11 +263,7 @@ pub(super) fn thaw(set: &Set<'_>) -> Vec<Step> {
 }
 
 pub(super) fn resize(set: &Set<'_>, size: u32) -> Step {
-    Step::Merge {
-        target: set.address.clone(),
-        patch: json!({ "spec": { "replicas": size } }),
-        what: format!("{size} nodes"),
-    }
+    Step::scale(set.address, set.object, size)
 }
 
 pub(super) fn merge_annotations(target: &Address, annotations: &Map<String, Value>, what: &str) -> Step {

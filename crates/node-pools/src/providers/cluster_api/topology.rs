@@ -272,6 +272,10 @@ pub(super) fn thaw(inventory: &Inventory, set: &Set<'_>) -> Result<Vec<Step>, Re
 
 pub(super) fn resize(inventory: &Inventory, set: &Set<'_>, size: u32) -> Result<Step, Refusal> {
     let entry = Entry::of(inventory, set)?;
-    let operation = json!({ "op": "add", "path": entry.path("/replicas"), "value": size });
-    Ok(entry.edit(vec![operation], format!("{size} nodes in pool {}", entry.name)))
+    let read = entry.value.get("replicas").cloned().unwrap_or_default();
+    let operations = vec![
+        json!({ "op": "test", "path": entry.path("/replicas"), "value": read }),
+        json!({ "op": "add", "path": entry.path("/replicas"), "value": size }),
+    ];
+    Ok(entry.edit(operations, format!("{size} nodes in pool {}", entry.name)))
 }
