@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use e2e::eventually;
+use e2e::{Kubectl, eventually};
 use serde_json::{Value, json};
 
 use crate::fleet::{Fleet, object};
-use crate::objects::{follow_advice, written};
+use crate::ground::Ground;
+use crate::objects::{follow_advice, list, written};
 use crate::shop::Shop;
 
 const DEPLOYMENTS: &str = "machinedeployments.cluster.x-k8s.io";
@@ -146,6 +147,28 @@ async fn a_naive_copy_runs_away_and_is_stopped() {
     assert!(fleet.get("foomachinetemplates", "blue").await.is_some(), "the source still needs it");
 }
 
+#[tokio::test]
+async fn a_pool_shrinks_by_its_empty_nodes_one_after_another() {
+    let fleet = Fleet::open("shrinks").await;
+    fleet.machine_deployment("blue", 3).await;
+    let shop = Shop::open(&fleet.ns, 1).await;
+    let pods = list(&fleet.ns, "pods", "app=web").await;
+    let busy = pods[0]["spec"]["nodeName"].as_str().unwrap().to_owned();
+    let nodes = Ground::nodes(&fleet, "blue").await;
+    let empty: Vec<_> = nodes.iter().filter(|node| **node != busy).collect();
+    for node in &empty {
+        Kubectl::run(&fleet.ns, ["cordon", node.as_str()]).await.expect_code(0);
+    }
+    // What a run that died before the size was changed leaves: its machine must not go in another's stead.
+    let mark = "cluster.x-k8s.io/delete-machine=handover";
+    Kubectl::run(&fleet.ns, ["annotate", "machines.cluster.x-k8s.io", &busy, mark]).await.expect_code(0);
+    fleet.poolcopy(&["blue", "--resize=-1"]).run().await.expect_code(0);
+    assert_eq!(fleet.node_count().await, 2, "the first is gone before the run ends");
+    fleet.poolcopy(&["blue", "--resize=-1"]).run().await.expect_code(0);
+    assert_eq!(Ground::nodes(&fleet, "blue").await, [busy]);
+    shop.never_had_less().await;
+}
+
 /// OBSERVED C6: deleting a copy that refers to its source's objects deletes these.
 #[tokio::test]
 async fn the_end_of_a_machine_pools_copy_is_not_its_sources() {
@@ -239,4 +262,33 @@ async fn a_topologys_pool_is_copied_in_its_cluster() {
         !fleet.topology_is_reconciled().await
     })
     .await;
+}
+
+/// A topology's MachinePool: its entry is in another list, and nobody drains its nodes.
+#[tokio::test]
+async fn a_topologys_machine_pool_is_copied_in_its_cluster() {
+    let fleet = Fleet::open("topology-mp").await;
+    fleet.topology_of_machine_pools("red", 2).await;
+    let entries = async || {
+        let cluster = fleet.get("clusters.cluster.x-k8s.io", "c2").await.unwrap();
+        cluster["spec"]["topology"]["workers"]["machinePools"].clone()
+    };
+    let before = entries().await;
+    fleet.poolcopy(&["red", "--nodes=1"]).run().await.expect_code(0);
+    assert_eq!(fleet.node_count().await, 3);
+    let undone = fleet.poolcopy(&["red", "--undo"]).run().await.expect_code(0);
+    fleet.until_nodes("the copy's node is gone", |count| count == 2).await;
+    assert_eq!(entries().await, before, "{undone}");
+
+    let shop = Shop::open(&fleet.ns, 2).await;
+    let copied = fleet.poolcopy(&["red"]).run().await.expect_code(0);
+    assert_eq!(fleet.node_count().await, 4, "{copied}");
+    let refused = fleet.poolcopy(&["red", "--retire"]).run().await.expect_code(3);
+    assert!(refused.stderr.contains("red is not empty"), "{refused}");
+    follow_advice(&fleet.ns, &copied).await;
+    let retired = fleet.poolcopy(&["red", "--retire"]).run().await.expect_code(0);
+    shop.never_had_less().await;
+    assert_eq!(fleet.node_count().await, 2, "{retired}");
+    let left = entries().await;
+    assert!(left.as_array().unwrap().len() == 1 && left[0]["name"] == "red-2", "{left}");
 }

@@ -26,21 +26,23 @@ const NAME: &str = "blue";
 #[test]
 fn only_the_declared_changes_differ() {
     let mut fields = 0;
-    for (kind, reference, is_pool) in [("MachineDeployment", "Template", false), ("MachinePool", "", true)] {
-        let schema = ClusterApi::schema(kind, "v1beta2");
-        for case in 0..CASES {
-            let mut draw = Draw { seed: case, count: 0, is_whole: case == 0 };
-            let authored = pool(&schema, kind, reference, is_pool, &mut draw);
-            fields += leaves(&authored);
-            check(&authored, kind, reference, is_pool, &mut draw, case);
+    for version in ["v1beta2", "v1beta1"] {
+        for (kind, reference, is_pool) in [("MachineDeployment", "Template", false), ("MachinePool", "", true)] {
+            let schema = ClusterApi::schema(kind, version);
+            for case in 0..CASES {
+                let mut draw = Draw { seed: case, count: 0, is_whole: case == 0 };
+                let authored = pool(&schema, (kind, version), reference, is_pool, &mut draw);
+                fields += leaves(&authored);
+                check(&authored, (kind, version), reference, is_pool, &mut draw, case);
+            }
         }
     }
     // A generator that makes empty documents proves nothing.
-    assert!(fields > 20_000, "only {fields} fields were copied");
+    assert!(fields > 40_000, "only {fields} fields were copied");
 }
 
 /// One case: the copy is planned, made, read back and planned again.
-fn check(authored: &Value, kind: &str, reference: &str, is_pool: bool, draw: &mut Draw, case: u64) {
+fn check(authored: &Value, (kind, version): (&str, &str), reference: &str, is_pool: bool, draw: &mut Draw, case: u64) {
     let mut inventory = Inventory::default();
     let (infrastructure, bootstrap) = (
         if is_pool { "FooMachinePool".to_owned() } else { format!("FooMachine{reference}") },
@@ -51,7 +53,7 @@ fn check(authored: &Value, kind: &str, reference: &str, is_pool: bool, draw: &mu
         ("bootstrap.cluster.x-k8s.io", bootstrap.as_str(), "v1alpha1"),
     ];
     let mut sources = vec![authored.clone()];
-    put(&mut inventory, "cluster.x-k8s.io", kind, "v1beta2", authored);
+    put(&mut inventory, "cluster.x-k8s.io", kind, version, authored);
     for (group, kind, version) in referred {
         let spec = json!({ "template": { "spec": draw.anything(3) } });
         let object = json!({
@@ -188,7 +190,7 @@ fn with_server_fields(object: &Value, number: u64) -> Value {
 }
 
 /// A pool as somebody may have written it.
-fn pool(schema: &Value, kind: &str, reference: &str, is_pool: bool, draw: &mut Draw) -> Value {
+fn pool(schema: &Value, (kind, version): (&str, &str), reference: &str, is_pool: bool, draw: &mut Draw) -> Value {
     let mut spec = draw.value(&schema["properties"]["spec"], 0);
     let labels = json!({ "cluster.x-k8s.io/cluster-name": "c1", "cluster.x-k8s.io/deployment-name": NAME });
     spec["clusterName"] = json!("c1");
@@ -203,11 +205,17 @@ fn pool(schema: &Value, kind: &str, reference: &str, is_pool: bool, draw: &mut D
         merge(&mut spec["template"]["metadata"]["labels"], &labels);
     }
     let infrastructure = if is_pool { "FooMachinePool".to_owned() } else { format!("FooMachine{reference}") };
-    spec["template"]["spec"]["infrastructureRef"] =
-        json!({ "apiGroup": "infrastructure.cluster.x-k8s.io", "kind": infrastructure, "name": NAME });
+    let refer = |group: &str, kind: String| match version {
+        "v1beta1" => {
+            let version = format!("{group}/v1alpha1");
+            json!({ "apiVersion": version, "kind": kind, "name": NAME, "namespace": NAMESPACE })
+        }
+        _ => json!({ "apiGroup": group, "kind": kind, "name": NAME }),
+    };
+    spec["template"]["spec"]["infrastructureRef"] = refer("infrastructure.cluster.x-k8s.io", infrastructure);
     spec["template"]["spec"]["bootstrap"]["configRef"] =
-        json!({ "apiGroup": "bootstrap.cluster.x-k8s.io", "kind": format!("FooConfig{reference}"), "name": NAME });
-    authored("cluster.x-k8s.io/v1beta2", kind, Some(NAMESPACE), &spec)
+        refer("bootstrap.cluster.x-k8s.io", format!("FooConfig{reference}"));
+    authored(&format!("cluster.x-k8s.io/{version}"), kind, Some(NAMESPACE), &spec)
 }
 
 fn authored(api_version: &str, kind: &str, namespace: Option<&str>, spec: &Value) -> Value {

@@ -1,6 +1,6 @@
 //! A cluster of Cluster API's in a test's namespace, and pools in it.
 
-use e2e::{ClusterApi, Kubectl, Namespace, Plugin, eventually};
+use e2e::{ClusterApi, ControlPlane, Kubectl, Namespace, Plugin, eventually};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -25,6 +25,12 @@ impl Fleet {
         Self::with_control_plane(purpose, json!({ "version": "v1.37.1", "replicas": 1, "external": false })).await
     }
 
+    /// A cluster whose nodes are in another one than its objects.
+    pub(crate) async fn with_nodes_in(purpose: &str, workload: &ControlPlane) -> Self {
+        let its = json!({ "version": "v1.37.1", "replicas": 1, "kubeconfig": workload.administrator() });
+        Self::with_control_plane(purpose, its).await
+    }
+
     async fn with_control_plane(purpose: &str, its: Value) -> Self {
         let ns = Namespace::fresh(ClusterApi::shared().await.control_plane(), purpose).await;
         let fleet = Self { ns };
@@ -42,10 +48,15 @@ impl Fleet {
 
     /// Makes a MachineDeployment with templates of its own and waits for its nodes.
     pub(crate) async fn machine_deployment(&self, name: &str, replicas: usize) {
+        self.machine_deployment_with(name, replicas, &json!({ "team": "blue" })).await;
+    }
+
+    /// The same; its bootstrap configuration gives the nodes these labels.
+    pub(crate) async fn machine_deployment_with(&self, name: &str, replicas: usize, node_labels: &Value) {
         let machine = json!({ "cpu": 4, "memory": "8Gi", "zone": "zone-b", "instanceType": "foo.large" });
         let template = json!({ "template": { "spec": machine } });
         self.apply(&object("infrastructure.cluster.x-k8s.io", "v1alpha1", "FooMachineTemplate", name, template)).await;
-        let template = json!({ "template": { "spec": { "nodeLabels": { "team": "blue" } } } });
+        let template = json!({ "template": { "spec": { "nodeLabels": node_labels } } });
         self.apply(&object("bootstrap.cluster.x-k8s.io", "v1alpha1", "FooConfigTemplate", name, template)).await;
         let mut pool = object(
             "cluster.x-k8s.io",
@@ -99,8 +110,18 @@ impl Fleet {
         .await;
     }
 
-    /// Makes a Cluster called `c2` of a ClusterClass, with a worker pool; waits for its nodes.
+    /// Makes a Cluster called `c2` of a ClusterClass, with a worker pool that is a MachineDeployment; waits for its nodes.
     pub(crate) async fn topology(&self, name: &str, replicas: usize) {
+        self.topology_with(json!({ "machineDeployments": [worker("w", name, replicas)] }), replicas).await;
+        self.nodes_of(&self.of_topology(name).await, replicas).await;
+    }
+
+    /// The same with a worker pool that is a MachinePool.
+    pub(crate) async fn topology_of_machine_pools(&self, name: &str, replicas: usize) {
+        self.topology_with(json!({ "machinePools": [worker("p", name, replicas)] }), replicas).await;
+    }
+
+    async fn topology_with(&self, workers: Value, replicas: usize) {
         let (infrastructure, bootstrap) = ("infrastructure.cluster.x-k8s.io", "bootstrap.cluster.x-k8s.io");
         let control_plane = "controlplane.cluster.x-k8s.io";
         let empty = || json!({ "template": { "spec": {} } });
@@ -109,6 +130,8 @@ impl Fleet {
         self.apply(&object(infrastructure, "v1alpha1", "FooClusterTemplate", "cc", empty())).await;
         self.apply(&object(control_plane, "v1alpha1", "FooControlPlaneTemplate", "cc", empty())).await;
         self.apply(&object(infrastructure, "v1alpha1", "FooMachineTemplate", "cc", machine)).await;
+        let pool = json!({ "template": { "spec": { "template": { "cpu": 4, "memory": "8Gi", "zone": "zone-c" } } } });
+        self.apply(&object(infrastructure, "v1alpha1", "FooMachinePoolTemplate", "cc", pool)).await;
         self.apply(&object(bootstrap, "v1alpha1", "FooConfigTemplate", "cc", boot)).await;
         let reference = |group: &str, kind: &str| json!({ "templateRef": { "apiVersion": format!("{group}/v1alpha1"), "kind": kind, "name": "cc" } });
         let class = json!({
@@ -118,20 +141,21 @@ impl Fleet {
                 "class": "w",
                 "bootstrap": reference(bootstrap, "FooConfigTemplate"),
                 "infrastructure": reference(infrastructure, "FooMachineTemplate"),
+            }], "machinePools": [{
+                "class": "p",
+                "bootstrap": reference(bootstrap, "FooConfigTemplate"),
+                "infrastructure": reference(infrastructure, "FooMachinePoolTemplate"),
             }] },
         });
         self.apply(&object("cluster.x-k8s.io", "v1beta2", "ClusterClass", "cc", class)).await;
-        let labels = json!({ "labels": { "node.cluster.x-k8s.io/tier": "gold" } });
-        let worker = json!({ "class": "w", "name": name, "replicas": replicas, "metadata": labels });
         let cluster = json!({ "topology": {
             "classRef": { "name": "cc" },
             "version": "v1.37.1",
             "controlPlane": { "replicas": 1 },
-            "workers": { "machineDeployments": [worker] },
+            "workers": workers,
         } });
         self.apply(&object("cluster.x-k8s.io", "v1beta2", "Cluster", "c2", cluster)).await;
         self.until_nodes("the topology's nodes are there", |count| count == replicas).await;
-        self.nodes_of(&self.of_topology(name).await, replicas).await;
     }
 
     /// The name of the MachineDeployment that a topology's controller made for a worker pool.
@@ -200,6 +224,12 @@ impl Fleet {
     pub(crate) fn poolcopy(&self, arguments: &[&str]) -> e2e::Invocation {
         Plugin::poolcopy(&self.ns).args(["-n", self.ns.name()]).args(arguments)
     }
+}
+
+/// An entry of a topology.
+fn worker(class: &str, name: &str, replicas: usize) -> Value {
+    let labels = json!({ "labels": { "node.cluster.x-k8s.io/tier": "gold" } });
+    json!({ "class": class, "name": name, "replicas": replicas, "metadata": labels })
 }
 
 pub(crate) fn object(group: &str, version: &str, kind: &str, name: &str, spec: impl Into<Value>) -> Value {

@@ -138,6 +138,38 @@ async fn an_undone_copy_leaves_nothing_and_a_pool_shrinks_by_its_empty_nodes() {
     eventually("the cordoned node went", DEADLINE, || async { fleet.machines("blue").await == machines[..1] }).await;
 }
 
+/// The autoscaler is an object of its own, in a version that its group does not prefer.
+#[tokio::test]
+async fn a_scaled_set_grows_no_further_once_its_copy_is_ready() {
+    let fleet = MachineSets::open("os-scaled").await;
+    fleet.set("blue", 1).await;
+    let spec = json!({
+        "minReplicas": 1, "maxReplicas": 6,
+        "scaleTargetRef": { "apiVersion": "machine.openshift.io/v1beta1", "kind": "MachineSet", "name": "blue" },
+    });
+    let scaler = json!({ "apiVersion": "autoscaling.openshift.io/v1beta1", "kind": "MachineAutoscaler",
+        "metadata": { "name": "blue-scaler" }, "spec": spec });
+    apply(&fleet.ns, &scaler).await;
+    let most = async || {
+        get(&fleet.ns, "machineautoscalers.autoscaling.openshift.io", "blue-scaler").await.unwrap()["spec"]["maxReplicas"]
+            .as_u64()
+    };
+    let listed = fleet.poolcopy(&["--list", "-o", "wide"]).run().await.expect_code(0);
+    assert!(listed.stdout.contains("MachineAutoscaler blue-scaler, 1 to 6"), "{listed}");
+    let copied = fleet.poolcopy(&["blue"]).run().await.expect_code(0);
+    assert_eq!(most().await, Some(1), "{copied}");
+    assert!(copied.stderr.contains("scaleTargetRef.name is blue-2"), "{copied}");
+    fleet.poolcopy(&["blue", "--undo"]).run().await.expect_code(0);
+    assert_eq!(most().await, Some(6));
+    // Whoever stopped it themselves finds it so after a copy and its undo.
+    fleet.poolcopy(&["blue", "--freeze"]).run().await.expect_code(0);
+    fleet.poolcopy(&["blue"]).run().await.expect_code(0);
+    fleet.poolcopy(&["blue", "--undo"]).run().await.expect_code(0);
+    assert_eq!(most().await, Some(1));
+    fleet.poolcopy(&["blue", "--thaw"]).run().await.expect_code(0);
+    assert_eq!(most().await, Some(6));
+}
+
 /// The label of the machines: a copy that keeps the source's takes the source's machines over once they have no owner,
 /// and deletes what is too much.
 #[tokio::test]

@@ -189,8 +189,8 @@ impl ControlPlane {
         data.expect("the kubeconfig of our own control plane holds the certificate")
     }
 
-    /// Returns the kubeconfig of an administrator.
-    pub(crate) fn administrator(&self) -> String {
+    /// Returns the kubeconfig of an administrator, as text.
+    pub fn administrator(&self) -> String {
         fs::read_to_string(self.user("admin", "default").kubeconfig).expect("the harness wrote this kubeconfig")
     }
 
@@ -253,6 +253,29 @@ impl ControlPlane {
             cluster.certificate_authority = Some(certificate.to_string_lossy().into_owned());
         }
         let kubeconfig = self.write_kubeconfig(&name, &config);
+        User { name: user.name.clone(), kubeconfig }
+    }
+
+    /// Returns the same user, whose kubeconfig has one context more, called `name`: another cluster's, as its user.
+    pub fn user_with_context(&self, user: &User, name: &str, other: &User) -> User {
+        let read = |user: &User| Kubeconfig::read_from(&user.kubeconfig).expect("the harness wrote this kubeconfig");
+        let (mut config, mut more) = (read(user), read(other));
+        for cluster in &mut more.clusters {
+            cluster.name = name.to_owned();
+        }
+        for info in &mut more.auth_infos {
+            info.name = name.to_owned();
+        }
+        for context in &mut more.contexts {
+            context.name = name.to_owned();
+            let inner = context.context.as_mut().expect("the harness wrote this context");
+            inner.cluster = name.to_owned();
+            inner.user = Some(name.to_owned());
+        }
+        config.clusters.extend(more.clusters);
+        config.auth_infos.extend(more.auth_infos);
+        config.contexts.extend(more.contexts);
+        let kubeconfig = self.write_kubeconfig(&format!("{}-and-{name}", user.name), &config);
         User { name: user.name.clone(), kubeconfig }
     }
 

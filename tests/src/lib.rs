@@ -55,7 +55,7 @@ pub use endpoints::{EndpointRecorder, Sample};
 pub use fault_proxy::{Fault, FaultProxy, Schedule};
 pub use karpenter::Karpenter;
 pub use kubevirt::KubeVirt;
-pub use namespace::Namespace;
+pub use namespace::{NAMESPACE_LABEL, Namespace};
 pub use openshift::OpenShift;
 pub use plugin::{Invocation, Kubectl, Plugin, Run, Running, packages_folder};
 pub use roles::{Grant, Roles};

@@ -26,6 +26,13 @@ use crate::wait::eventually;
 const FIELD_MANAGER: &str = "openshift-installer";
 /// The custom resources, as they are in OpenShift's module.
 const MANIFESTS: &str = "openshift-manifests";
+/// Kinds whose custom resources cannot be had, with schemas that take anything: a version that the server prefers and
+/// that does not serve the others of its group, and what scales MachineSets.
+const FREE: [(&str, &str, &str); 3] = [
+    ("machine.openshift.io", "v1", "ControlPlaneMachineSet"),
+    ("autoscaling.openshift.io", "v1", "ClusterAutoscaler"),
+    ("autoscaling.openshift.io", "v1beta1", "MachineAutoscaler"),
+];
 /// It looks for new kinds every thirty seconds.
 const COLLECTED: Duration = Duration::from_secs(120);
 
@@ -44,8 +51,9 @@ impl OpenShift {
             .get_or_init(async || {
                 let control_plane = ControlPlane::shared().clone();
                 let client = control_plane.client().await;
-                let definitions: Vec<_> =
+                let mut definitions: Vec<_> =
                     ["machines-Default", "machinesets-Default", "machinehealthchecks"].map(definition).into();
+                definitions.extend(FREE.map(free_definition));
                 manifest::define(&client, FIELD_MANAGER, &definitions).await;
                 are_collected(Rest(client)).await;
                 let controller = controller::start(&control_plane);
@@ -80,6 +88,26 @@ async fn are_collected(rest: Rest) {
     let garbage = format!("{machines}/garbage");
     eventually("the garbage collector knows Machines", COLLECTED, || async { rest.get(&garbage).await.is_none() })
         .await;
+}
+
+fn free_definition((group, version, kind): (&str, &str, &str)) -> Value {
+    let singular = kind.to_lowercase();
+    let schema = json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true });
+    json!({
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": { "name": format!("{singular}s.{group}") },
+        "spec": {
+            "group": group,
+            "scope": "Namespaced",
+            "names": {
+                "kind": kind, "listKind": format!("{kind}List"), "plural": format!("{singular}s"), "singular": singular,
+            },
+            "versions": [{
+                "name": version, "served": true, "storage": true, "schema": { "openAPIV3Schema": schema },
+            }],
+        },
+    })
 }
 
 fn definition(name: &str) -> Value {

@@ -80,6 +80,12 @@ impl Resources {
         Self(self.0.iter().map(left).collect())
     }
 
+    /// Each amount times a factor.
+    #[must_use]
+    pub fn scaled(&self, factor: f64) -> Self {
+        Self(self.0.iter().map(|(name, amount)| (name.clone(), amount * factor)).collect())
+    }
+
     /// The names of the resources of which there is not as much as is wanted.
     pub fn lacking(&self, wanted: &Self) -> BTreeSet<String> {
         let is_short = |name: &String, amount: f64| {

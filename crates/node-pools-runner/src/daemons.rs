@@ -14,6 +14,7 @@ use k8s_openapi::api::apps::v1 as apps;
 use k8s_openapi::api::core::v1 as core;
 use kube::Api;
 use kube::api::ListParams;
+use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event};
 use node_pools::node::PoolNode;
 
@@ -87,7 +88,7 @@ impl DaemonView {
         for node in &nodes {
             let name = node.name.clone();
             let config = watcher::Config::default().fields(&format!("spec.nodeName={name}"));
-            let events = watcher::watcher(Api::<core::Pod>::all(access.client.clone()), config);
+            let events = watcher::watcher(Api::<core::Pod>::all(access.client.clone()), config).default_backoff();
             news.push(Box::pin(events.map(move |event| (name.clone(), Box::new(event)))));
         }
         Self { daemons, nodes, news, ready: BTreeMap::new(), synced: BTreeSet::new() }

@@ -91,7 +91,8 @@ pub async fn read(access: &ApiAccess, inventory: &mut Inventory, address: &Addre
     Ok(())
 }
 
-/// Finds out which of these kinds are served, and in which version: the one that the server prefers.
+/// Finds out which of these kinds are served, and in which version: of those that serve it, the one that
+/// the server prefers.
 async fn served(access: &ApiAccess, kinds: &[KindName]) -> Result<Vec<Resource>, LookError> {
     let names: Vec<_> = kinds.iter().map(|kind| (kind.group.to_owned(), kind.kind.to_owned())).collect();
     served_named(access, &names).await
@@ -106,34 +107,39 @@ async fn served_named(access: &ApiAccess, kinds: &[(String, String)]) -> Result<
         move |source| LookError { attempt, is_management: true, source }
     };
     let groups = access.ask(|| access.client.list_api_groups()).await.map_err(failed("list the API groups"))?;
-    let mut versions = BTreeMap::new();
+    let mut versions: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for group in groups.groups {
-        let first = group.versions.first().map(|version| version.version.clone());
-        let preferred = group.preferred_version.map(|version| version.version).or(first);
-        versions.extend(preferred.map(|version| (group.name, version)));
+        let preferred = group.preferred_version.map(|version| version.version);
+        let others = group.versions.into_iter().map(|version| version.version);
+        let all = preferred.clone().into_iter().chain(others.filter(|other| Some(other) != preferred.as_ref()));
+        versions.insert(group.name, all.collect());
     }
     let mut found = Vec::new();
     let mut asked: BTreeMap<String, Vec<_>> = BTreeMap::new();
     for (group, kind) in kinds {
-        let Some(version) = versions.get(group) else { continue };
-        let api_version = format!("{group}/{version}");
-        if !asked.contains_key(&api_version) {
-            let list = access
-                .ask(|| access.client.list_api_group_resources(&api_version))
-                .await
-                .map_err(failed(&format!("list the kinds of {api_version}")))?;
-            asked.insert(api_version.clone(), list.resources);
+        // A group's preferred version need not serve all of its kinds.
+        for version in versions.get(group).into_iter().flatten() {
+            let api_version = format!("{group}/{version}");
+            if !asked.contains_key(&api_version) {
+                let list = access
+                    .ask(|| access.client.list_api_group_resources(&api_version))
+                    .await
+                    .map_err(failed(&format!("list the kinds of {api_version}")))?;
+                asked.insert(api_version.clone(), list.resources);
+            }
+            let resources = asked.get(&api_version).into_iter().flatten();
+            let served = resources.into_iter().find(|one| one.kind == *kind && !one.name.contains('/'));
+            if let Some(resource) = served {
+                found.push(Resource {
+                    group: group.clone(),
+                    version: version.clone(),
+                    kind: kind.clone(),
+                    plural: resource.name.clone(),
+                    namespaced: resource.namespaced,
+                });
+                break;
+            }
         }
-        let resources = asked.get(&api_version).into_iter().flatten();
-        found.extend(resources.filter(|resource| resource.kind == *kind && !resource.name.contains('/')).map(
-            |resource| Resource {
-                group: group.clone(),
-                version: version.clone(),
-                kind: kind.clone(),
-                plural: resource.name.clone(),
-                namespaced: resource.namespaced,
-            },
-        ));
     }
     Ok(found)
 }

@@ -8,6 +8,7 @@ use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1;
 use kube::Api;
 use kube::api::{ApiResource, DynamicObject};
+use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event};
 use node_pools::address::Resource;
 use node_pools::inventory::Inventory;
@@ -57,12 +58,14 @@ impl PoolView {
             };
             let api = Api::<DynamicObject>::all_with(places.management.client.clone(), &api_resource);
             let resource = resource.clone();
-            let events = watcher::watcher(api, watcher::Config::default());
+            let events = watcher::watcher(api, watcher::Config::default()).default_backoff();
             news.push(Box::pin(events.map(move |event| News::Object(resource.clone(), Box::new(event)))));
         }
         let nodes = Api::<v1::Node>::all(places.workload.client.clone());
         news.push(Box::pin(
-            watcher::watcher(nodes, watcher::Config::default()).map(|event| News::Node(Box::new(event))),
+            watcher::watcher(nodes, watcher::Config::default())
+                .default_backoff()
+                .map(|event| News::Node(Box::new(event))),
         ));
         Self {
             inventory,

@@ -12,7 +12,7 @@ use crate::inventory::Inventory;
 use crate::labels::{keeper, keepers};
 use crate::pool::Pool;
 use crate::step::Step;
-use crate::{mark, name};
+use crate::{mark, name, raw};
 
 /// What a copy is to be like.
 #[derive(Clone, Debug, PartialEq)]
@@ -237,6 +237,12 @@ pub fn name_for(pool: &Pool, pools: &[Pool], request: &CopyRequest) -> Result<St
     }
 }
 
+/// Returns how many nodes a copy is to have: as many as were asked for, as a copy that exists is to have, or as its source.
+pub fn size_for(pool: &Pool, pools: &[Pool], request: &CopyRequest) -> Option<u32> {
+    let existing = pools.iter().find(|other| other.copy_of.as_ref().is_some_and(|mark| mark.of.uid == pool.uid));
+    request.size.or_else(|| existing.and_then(|copy| copy.size)).or(pool.size)
+}
+
 /// Refuses a source in trouble. A chosen size answers for nodes that are missing.
 pub fn check_source(pool: &Pool, request: &CopyRequest) -> Result<(), Refusal> {
     let grave = pool.troubles.iter().find(|trouble| !(trouble.is_about_size && request.size.is_some()));
@@ -253,6 +259,13 @@ pub fn creation(inventory: &Inventory, document: &DocumentCopy, pool: &Pool) -> 
     let is_ours = mark::CopyMark::of(existing).is_some_and(|mark| mark.of.uid == pool.uid);
     if !is_ours {
         return Err(Refusal::Taken { what: document.target.to_string(), pool: pool.title() });
+    }
+    if raw::is_leaving(existing) {
+        return Err(Refusal::Trouble {
+            pool: document.target.to_string(),
+            trouble: "it is being deleted".to_owned(),
+            remedies: vec!["wait until it is gone, and copy again".to_owned()],
+        });
     }
     let lost: Vec<_> = document.differences(inventory).unwrap_or_default();
     let lost: Vec<_> = lost.into_iter().filter(|difference| difference.from.is_some()).collect();

@@ -157,7 +157,6 @@ pub(crate) fn by_label(inventory: &Inventory, label: NodeLabel) -> Option<Entry>
 }
 
 fn entry(provider: ProviderName, description: String, name: String, label: NodeLabel, nodes: Vec<NodeName>) -> Entry {
-    let member = |node: NodeName| Member { machine: node.0.clone(), node: Some(node), phase: None };
     Entry {
         pool: Pool {
             provider,
@@ -175,7 +174,7 @@ fn entry(provider: ProviderName, description: String, name: String, label: NodeL
             copy_of: None,
             is_frozen: false,
         },
-        members: nodes.into_iter().map(member).collect(),
+        members: nodes.into_iter().map(Member::of_node).collect(),
     }
 }
 

@@ -58,6 +58,16 @@ pub enum Refusal {
         /// What is wrong with it.
         fault: String,
     },
+    /// None of its nodes is in the cluster of the nodes.
+    #[error("{pool} has nodes ({}), and none of {cluster}'s is in this cluster", .nodes.join(", "))]
+    Elsewhere {
+        /// Which pool.
+        pool: String,
+        /// The cluster that it says its nodes are in.
+        cluster: String,
+        /// Some of its nodes.
+        nodes: Vec<String>,
+    },
     /// Something else has the name.
     #[error("{what} exists already, and is no copy of {pool}")]
     Taken {

@@ -29,4 +29,5 @@ pub mod pool;
 pub mod provider;
 pub mod providers;
 pub mod raw;
+pub mod shrinking;
 pub mod step;

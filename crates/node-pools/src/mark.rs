@@ -64,6 +64,9 @@ pub struct CopyMark {
     /// The source's autoscaling settings, which the copy gets when the source is retired.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub autoscaling: Map<String, Value>,
+    /// Whether the source's growth had been stopped before it was copied: then an undo does not start it again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub source_was_frozen: bool,
     /// The labels that a node was given, with what it had there before; `null`: nothing.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub labels: Map<String, Value>,
@@ -119,6 +122,7 @@ impl CopyMark {
             at,
             version,
             autoscaling: Map::new(),
+            source_was_frozen: false,
             labels: Map::new(),
             taints: Vec::new(),
             leftovers: Vec::new(),

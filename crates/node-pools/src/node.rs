@@ -9,6 +9,9 @@ use cluster_model::resources::Resources;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1;
 
+/// Two machines of one kind do not offer the same to the last byte: one is as large as another with so much of it.
+const ALIKE: f64 = 0.98;
+
 /// Taints that say that a node is not set up yet, whoever puts them there.
 const START_UP_TAINTS: [&str; 5] = [
     "node.cloudprovider.kubernetes.io/uninitialized",
@@ -41,6 +44,8 @@ pub struct PoolNode {
     pub version: String,
     /// Its zone, where it has one.
     pub zone: Option<String>,
+    /// What its provider knows it by.
+    pub provider_id: Option<String>,
     /// When it joined.
     pub created: Option<Timestamp>,
 }
@@ -66,6 +71,7 @@ impl From<&v1::Node> for PoolNode {
                 .and_then(|status| status.node_info.as_ref())
                 .map(|info| info.kubelet_version.clone())
                 .unwrap_or_default(),
+            provider_id: node.spec.as_ref().and_then(|spec| spec.provider_id.clone()),
             created: metadata.creation_timestamp.as_ref().map(|time| time.0),
         }
     }
@@ -120,7 +126,7 @@ impl PoolNode {
         if self.unschedulable {
             return Some(Wait::Uncordon);
         }
-        let lacking = at_least.map(|wanted| self.allocatable.lacking(wanted)).unwrap_or_default();
+        let lacking = at_least.map(|wanted| self.allocatable.lacking(&wanted.scaled(ALIKE))).unwrap_or_default();
         (!lacking.is_empty()).then(|| Wait::Smaller(lacking.into_iter().collect()))
     }
 }
@@ -172,6 +178,7 @@ mod tests {
             (node(tainted("dedicated"), "True", "4"), None),
             (node(json!({}), "True", "3500m"), Some(Wait::Smaller(vec!["cpu".to_owned()]))),
             (node(json!({}), "True", "8"), None),
+            (node(json!({}), "True", "3990m"), None),
         ];
         for (node, expected) in table {
             assert_eq!(node.waits_for(&starting, Some(&old.allocatable)), expected, "{node:?}");

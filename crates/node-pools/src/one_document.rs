@@ -37,8 +37,8 @@ pub fn plan(
     let Original { inventory, pool, pools, address, object, fixed } = original;
     copy_plan::check_source(pool, request)?;
     let name = copy_plan::name_for(pool, pools, request)?;
-    let size = request.size.or(pool.size);
-    let mark = CopyMark::new(pool.source(), &request.maker);
+    let size = copy_plan::size_for(pool, pools, request);
+    let mark = CopyMark { source_was_frozen: pool.is_frozen, ..CopyMark::new(pool.source(), &request.maker) };
     let mut editor = Editor::new(address.to_string(), object);
     editor.set("/metadata/name", json!(name), copy_plan::NAME);
     edit(&mut editor, &name);

@@ -141,4 +141,15 @@ pub struct Member {
     pub node: Option<NodeName>,
     /// What the provider says that it is doing: `Provisioning`.
     pub phase: Option<String>,
+    /// Whether the provider is removing it.
+    pub is_leaving: bool,
+    /// Whether somebody has marked it as the first that goes when the pool shrinks.
+    pub goes_first: bool,
+}
+
+impl Member {
+    /// A node that is all that is known of its machine.
+    pub fn of_node(name: NodeName) -> Self {
+        Self { machine: name.0.clone(), node: Some(name), phase: None, is_leaving: false, goes_first: false }
+    }
 }

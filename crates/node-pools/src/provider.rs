@@ -26,6 +26,12 @@ pub trait PoolReader {
 
 /// What else a provider can do with its pools: plans, made from an [`Inventory`] as well.
 pub trait PoolProvider: PoolReader {
+    /// Refuses a pool whose nodes are in another cluster than the one whose nodes were read: there they look as if they
+    /// were gone, and so as if nothing were on them.
+    fn check_place(&self, _inventory: &Inventory, _pool: &Pool) -> Result<(), Refusal> {
+        Ok(())
+    }
+
     /// Returns the further kinds, as group and kind, of which everything in the pool's namespace has to be read before it
     /// can be copied or removed: what it refers to, and who else may refer to that.
     fn kinds_beside(&self, inventory: &Inventory, pool: &Pool) -> Vec<(String, String)>;

@@ -48,7 +48,8 @@ pub(crate) async fn carry_out(
 ) -> Result<bool, Failure> {
     let (mut did_something, mut last) = (false, String::new());
     for _ in 0..=REPLANS {
-        let steps = plan(chosen, did_something).await?;
+        let planning = interrupts.unless(plan(chosen, did_something)).await;
+        let steps = planning.map_err(|Interrupted| interrupted(words, "before the next change"))??;
         match Box::pin(take_steps(session, chosen, interrupts, words, steps)).await? {
             None => return Ok(did_something),
             Some(Progress { sent, moved }) => {
@@ -57,8 +58,11 @@ pub(crate) async fn carry_out(
                 last = why;
             }
         }
-        tokio::time::sleep(REPLAN_PAUSE).await;
-        look::again(session, chosen).await?;
+        let looking = async {
+            tokio::time::sleep(REPLAN_PAUSE).await;
+            look::again(session, chosen).await
+        };
+        interrupts.unless(looking).await.map_err(|Interrupted| interrupted(words, "before the next change"))??;
     }
     Err(PoolError::Moving { last }.into())
 }
@@ -84,6 +88,9 @@ async fn take_steps(
         if let Step::AwaitGone { objects, nodes } = &step {
             wait_until_gone(session, chosen, interrupts, words, objects, nodes).await?;
             continue;
+        }
+        if interrupted_now(interrupts).await {
+            return Err(interrupted(words, &format!("before `{step}`")));
         }
         session.output.status(&step.to_string());
         // A request under way is never cut off: its answer would be lost, not its effect.

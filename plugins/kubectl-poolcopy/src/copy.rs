@@ -22,9 +22,12 @@ pub(crate) async fn run(
     request: &CopyRequest,
     interrupts: &mut Interrupts,
 ) -> Result<ExitStatus, Failure> {
-    let request = CopyRequest { maker: session.maker.clone(), ..request.clone() };
+    let mut request = CopyRequest { maker: session.maker.clone(), ..request.clone() };
     let looking = Box::pin(prepare(session, &request));
     let (mut chosen, plan) = interrupts.unless(looking).await.map_err(|_| PoolError::InterruptedEarly)??;
+    // From now on the size is the one that was planned, whatever becomes of the source meanwhile.
+    request.size = plan.size;
+    let request = request;
     if session.job.dry_run != DryRun::None {
         return Ok(ExitStatus::Done);
     }
@@ -65,9 +68,10 @@ pub(crate) async fn run(
         let undo = session.command(&session.job.pool, "--undo");
         return Err(PoolError::Unfaithful { pool: plan.target, what, undo }.into());
     }
-    let afterwards = async |chosen: &Chosen<'_>, begun: bool| {
+    let afterwards = async |chosen: &Chosen<'_>, _| {
         let plan = chosen.provider.copy(&chosen.inventory, &chosen.pool, &request);
-        plan.map(|plan| plan.afterwards).map_err(|refusal| build::not_planned(refusal, begun))
+        // The copy is made, by this run or an earlier one.
+        plan.map(|plan| plan.afterwards).map_err(|refusal| build::not_planned(refusal, true))
     };
     Box::pin(build::carry_out(session, &mut chosen, interrupts, &words, afterwards)).await?;
     session.output.note(&render::proof(&plan, &fidelity, states.len()));

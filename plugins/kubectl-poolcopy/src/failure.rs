@@ -156,6 +156,13 @@ fn of_refusal(refusal: &Refusal) -> Vec<Remedy> {
         Refusal::Differs { .. } => vec![Remedy::Explain(
             "give the flags that it was made with, take it back with --undo, or choose another --name".to_owned(),
         )],
+        Refusal::Elsewhere { .. } => vec![
+            Remedy::Explain(
+                "name the cluster of the nodes with --context, and that of the pools' objects with --management-context"
+                    .to_owned(),
+            ),
+            Remedy::Explain("if the nodes are gone for good, delete their machines first".to_owned()),
+        ],
         Refusal::Override { .. } | Refusal::Unsupported(_) | Refusal::Nothing(_) => vec![],
     }
 }

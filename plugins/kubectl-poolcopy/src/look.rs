@@ -8,7 +8,7 @@ use node_pools::provider::PoolProvider;
 use node_pools_runner::look;
 
 use crate::failure::PoolError;
-use crate::session::Session;
+use crate::session::{Session, refused};
 
 /// All pools of all providers.
 pub(crate) struct Looked {
@@ -44,6 +44,7 @@ pub(crate) async fn choose(session: &Session) -> Result<Chosen<'_>, Failure> {
     let mut chosen = Chosen { provider, inventory: looked.inventory, pool, kinds: Vec::new() };
     chosen.kinds = provider.kinds_beside(&chosen.inventory, &chosen.pool);
     read_beside(session, &mut chosen).await?;
+    provider.check_place(&chosen.inventory, &chosen.pool).map_err(refused)?;
     Ok(chosen)
 }
 

@@ -99,7 +99,8 @@ fn plan(session: &Session, chosen: &Chosen<'_>) -> Result<Vec<Step>, Refusal> {
         };
     }
     let mut steps = Vec::new();
-    if let Some(source) = &source {
+    let was_frozen = copy.as_ref().and_then(|copy| copy.copy_of.as_ref()).is_some_and(|mark| mark.source_was_frozen);
+    if let Some(source) = source.as_ref().filter(|_| !was_frozen) {
         steps.extend(provider.thaw(inventory, source)?);
     }
     match (&source, copy) {

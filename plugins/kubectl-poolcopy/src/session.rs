@@ -10,7 +10,7 @@ use kubectl_common::terminal::Terminal;
 use node_pools::finding::Refusal;
 use node_pools::inventory::KindName;
 use node_pools::mark::Maker;
-use node_pools::pool::Pool;
+use node_pools::pool::{Pool, ProviderName};
 use node_pools::provider::{PoolProvider, PoolReader};
 use node_pools::providers;
 use node_pools::step::Step;
@@ -44,10 +44,7 @@ impl Session {
         let workload = connect(&job.kube, job.plugin, &job.environment).await?;
         let management = match &job.management_context {
             None => None,
-            Some(context) => {
-                let flags = kubectl_common::flags::KubeFlags { context: Some(context.clone()), ..job.kube.clone() };
-                Some(connect(&flags, job.plugin, &job.environment).await?)
-            }
+            Some(context) => Some(connect(&job.kube.of_context(context), job.plugin, &job.environment).await?),
         };
         let access = |connection: &Connection| {
             let voice = output.clone();
@@ -68,7 +65,11 @@ impl Session {
             at: started,
             version: format!("{}/{}", job.plugin.name, job.plugin.version),
         };
-        let providers = providers::all(&job.pool);
+        let mut providers = providers::all(&job.pool);
+        if management.is_some() {
+            // Everybody else's pools are where their nodes are.
+            providers.retain(|one| matches!(one.name(), ProviderName::ClusterApi | ProviderName::Labels));
+        }
         Ok(Self { job, output, terminal, places, workload, management, providers, maker, started })
     }
 

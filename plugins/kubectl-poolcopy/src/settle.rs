@@ -96,7 +96,10 @@ async fn leaving(session: &Session, chosen: &Chosen<'_>, wanted: u32, begun: boo
     if fewer == 0 {
         return Ok(Vec::new());
     }
-    let members = chosen.provider.members(&chosen.inventory, &chosen.pool);
+    let mut members = chosen.provider.members(&chosen.inventory, &chosen.pool);
+    // What is on its way out already is no answer, and what somebody has marked goes first whatever is chosen.
+    members.retain(|member| !member.is_leaving);
+    members.sort_by_key(|member| !member.goes_first);
     let (mut empty, mut obstacles) = (Vec::new(), Vec::new());
     for node in members.into_iter().filter_map(|member| member.node) {
         let found = proof::obstacles(&session.places.workload, &chosen.inventory, std::slice::from_ref(&node))

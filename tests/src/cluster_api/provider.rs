@@ -1,4 +1,5 @@
-//! A provider by Cluster API's contract of v1beta2, whose machines are Node objects in the same cluster.
+//! A provider by Cluster API's contract of v1beta2, whose machines are Node objects: in the same cluster, or in the one
+//! that the `kubeconfig` of a FooControlPlane leads to.
 //!
 //! What of a bootstrap configuration reaches a node goes through the Secret, as cloud-init's data would: a copy that
 //! loses something of it makes nodes that lack it. A FooMachine's spec knows `cpu`, `memory`, `zone`, `instanceType`,
@@ -7,6 +8,8 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
 use serde_json::{Value, json};
 use tokio::time;
 
@@ -31,6 +34,7 @@ pub(super) fn start(control_plane: &ControlPlane) -> Background {
             rest: Rest(control_plane.client().await),
             endpoint: json!({ "host": host, "port": port.parse::<u16>().expect("a port is a number") }),
             kubeconfig: base64(control_plane.administrator().as_bytes()),
+            elsewhere: HashMap::new(),
             born: HashMap::new(),
         };
         turns.run().await;
@@ -42,6 +46,8 @@ struct Turns {
     endpoint: Value,
     /// In base64, as a Secret holds it.
     kubeconfig: String,
+    /// The API servers of clusters that are not this one, by the clusters' namespaces and names.
+    elsewhere: HashMap<(String, String), Rest>,
     /// When a machine was first seen, by its UID.
     born: HashMap<String, Instant>,
 }
@@ -71,10 +77,18 @@ impl Turns {
         }
     }
 
-    async fn control_planes(&self) {
+    async fn control_planes(&mut self) {
         for object in self.all(CONTROL_PLANE, "foocontrolplanes").await {
             let Some(cluster) = owner(&object, "Cluster").filter(|_| !is_deleted(&object)) else { continue };
-            self.secret(&object, &format!("{cluster}-kubeconfig"), cluster, json!([]), &self.kubeconfig).await;
+            let theirs = object["spec"]["kubeconfig"].as_str();
+            let key = (text(&object, "/metadata/namespace").to_owned(), cluster.to_owned());
+            if let Some(theirs) = theirs
+                && !self.elsewhere.contains_key(&key)
+            {
+                self.elsewhere.insert(key, Rest(client_of(theirs).await));
+            }
+            let kubeconfig = theirs.map_or_else(|| self.kubeconfig.clone(), |theirs| base64(theirs.as_bytes()));
+            self.secret(&object, &format!("{cluster}-kubeconfig"), cluster, json!([]), &kubeconfig).await;
             let replicas = object["spec"]["replicas"].as_i64().unwrap_or(1);
             let status = json!({
                 // Without it Cluster API takes the cluster for one without a control plane, and drains no node.
@@ -111,12 +125,18 @@ impl Turns {
         }
     }
 
+    /// Where the nodes of an object's cluster are.
+    fn workload(&self, object: &Value) -> &Rest {
+        let cluster = text(object, "/metadata/labels/cluster.x-k8s.io~1cluster-name").to_owned();
+        self.elsewhere.get(&(text(object, "/metadata/namespace").to_owned(), cluster)).unwrap_or(&self.rest)
+    }
+
     async fn machines(&mut self) {
         for object in self.all(INFRASTRUCTURE, "foomachines").await {
             let (namespace, name) = (text(&object, "/metadata/namespace"), text(&object, "/metadata/name"));
             let path = path(INFRASTRUCTURE, "foomachines", &object);
             if is_deleted(&object) {
-                self.rest.delete(&format!("/api/v1/nodes/{name}")).await;
+                self.workload(&object).delete(&format!("/api/v1/nodes/{name}")).await;
                 self.hold(&path, &object, false).await;
                 continue;
             }
@@ -140,7 +160,8 @@ impl Turns {
                 continue;
             }
             let provider_id = format!("foo:///{namespace}/{name}");
-            self.node(namespace, name, &provider_id, spec, &boot).await;
+            let node = node(namespace, name, &provider_id, spec, &boot);
+            self.workload(&object).create("/api/v1/nodes", &node).await;
             self.rest.merge(&path, &json!({ "spec": { "providerID": provider_id } })).await;
             let addresses = json!([{ "type": "Hostname", "address": name }]);
             let status = json!({ "initialization": { "provisioned": true }, "addresses": addresses });
@@ -178,7 +199,8 @@ impl Turns {
                 let node = format!("{name}-{number}");
                 if !nodes.iter().any(|present| text(present, "/metadata/name") == node) {
                     let provider_id = format!("{prefix}{number}");
-                    self.node(namespace, &node, &provider_id, &object["spec"]["template"], &boot).await;
+                    let node = self::node(namespace, &node, &provider_id, &object["spec"]["template"], &boot);
+                    self.rest.create("/api/v1/nodes", &node).await;
                 }
             }
             let ids: Vec<&str> = nodes.iter().map(|node| text(node, "/spec/providerID")).collect();
@@ -192,36 +214,6 @@ impl Turns {
             });
             self.report(&path, &object, status).await;
         }
-    }
-
-    async fn node(&self, namespace: &str, name: &str, provider_id: &str, spec: &Value, boot: &Value) {
-        let or = |value: &Value, default: &str| value.as_str().unwrap_or(default).to_owned();
-        let resources = json!({
-            "cpu": spec["cpu"].as_u64().unwrap_or(4).to_string(),
-            "memory": or(&spec["memory"], "8Gi"),
-            "pods": "110",
-        });
-        let mut labels = json!({
-            "kubernetes.io/hostname": name,
-            "kubernetes.io/os": "linux",
-            "kubernetes.io/arch": "amd64",
-            "node.kubernetes.io/instance-type": or(&spec["instanceType"], "foo.medium"),
-            "topology.kubernetes.io/zone": or(&spec["zone"], "zone-a"),
-            NAMESPACE_LABEL: namespace,
-        });
-        let mut taints = vec![json!({ "key": "node.cluster.x-k8s.io/uninitialized", "effect": "NoSchedule" })];
-        for (key, value) in boot["nodeLabels"].as_object().into_iter().flatten() {
-            labels[key] = value.clone();
-        }
-        taints.extend(boot["taints"].as_array().into_iter().flatten().cloned());
-        let node = json!({
-            "apiVersion": "v1",
-            "kind": "Node",
-            "metadata": { "name": name, "labels": labels, "annotations": { "kwok.x-k8s.io/node": "fake" } },
-            "spec": { "providerID": provider_id, "taints": taints },
-            "status": { "capacity": resources, "allocatable": resources },
-        });
-        self.rest.create("/api/v1/nodes", &node).await;
     }
 
     async fn boot_data(&self, namespace: &str, secret: &str) -> Option<Value> {
@@ -286,6 +278,41 @@ impl Turns {
         }
         objects
     }
+}
+
+fn node(namespace: &str, name: &str, provider_id: &str, spec: &Value, boot: &Value) -> Value {
+    let or = |value: &Value, default: &str| value.as_str().unwrap_or(default).to_owned();
+    let resources = json!({
+        "cpu": spec["cpu"].as_u64().unwrap_or(4).to_string(),
+        "memory": or(&spec["memory"], "8Gi"),
+        "pods": "110",
+    });
+    let mut labels = json!({
+        "kubernetes.io/hostname": name,
+        "kubernetes.io/os": "linux",
+        "kubernetes.io/arch": "amd64",
+        "node.kubernetes.io/instance-type": or(&spec["instanceType"], "foo.medium"),
+        "topology.kubernetes.io/zone": or(&spec["zone"], "zone-a"),
+        NAMESPACE_LABEL: namespace,
+    });
+    let mut taints = vec![json!({ "key": "node.cluster.x-k8s.io/uninitialized", "effect": "NoSchedule" })];
+    for (key, value) in boot["nodeLabels"].as_object().into_iter().flatten() {
+        labels[key] = value.clone();
+    }
+    taints.extend(boot["taints"].as_array().into_iter().flatten().cloned());
+    json!({
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": { "name": name, "labels": labels, "annotations": { "kwok.x-k8s.io/node": "fake" } },
+        "spec": { "providerID": provider_id, "taints": taints },
+        "status": { "capacity": resources, "allocatable": resources },
+    })
+}
+
+async fn client_of(kubeconfig: &str) -> Client {
+    let kubeconfig = Kubeconfig::from_yaml(kubeconfig).expect("a control plane's kubeconfig is one");
+    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await;
+    Client::try_from(config.expect("the kubeconfig is whole")).expect("a client can be made of it")
 }
 
 fn conditions(is_ready: bool, message: &str) -> Value {

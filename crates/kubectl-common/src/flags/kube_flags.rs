@@ -123,6 +123,27 @@ pub struct KubeFlags {
 }
 
 impl KubeFlags {
+    /// Returns the flags that reach another cluster by one of the kubeconfig's contexts. What says where the first one is,
+    /// or how to log in there, says nothing of the other.
+    #[must_use]
+    pub fn of_context(&self, context: &str) -> Self {
+        Self {
+            context: Some(context.to_owned()),
+            cluster: None,
+            user: None,
+            server: None,
+            token: None,
+            username: None,
+            password: None,
+            client_certificate: None,
+            client_key: None,
+            certificate_authority: None,
+            insecure_skip_tls_verify: false,
+            tls_server_name: None,
+            ..self.clone()
+        }
+    }
+
     /// Returns whether a flag says which cluster to use or how to log in to it.
     pub(crate) fn names_a_cluster(&self) -> bool {
         self.kubeconfig.is_some()
@@ -243,6 +264,18 @@ mod tests {
         for arguments in [&["-v", "4"][..], &["-v4"], &["-v=4"], &["--v=4"], &["--v", "4"]] {
             assert_eq!(parse(arguments).unwrap().kube.verbosity, 4, "{arguments:?}");
         }
+    }
+
+    #[test]
+    fn another_context_is_not_reached_by_the_flags_of_the_first() {
+        let cli = parse(&["--server=https://h", "--token=t", "--cluster=k", "--user=u", "--as=jane", "--kubeconfig=f"]);
+        let other = cli.unwrap().kube.of_context("management");
+        assert!(
+            !other.brings_credentials() && other.server.is_none() && other.cluster.is_none() && other.user.is_none()
+        );
+        assert_eq!(other.context.as_deref(), Some("management"));
+        assert_eq!(other.kubeconfig, Some("f".into()));
+        assert_eq!(other.as_user.as_deref(), Some("jane"));
     }
 
     #[test]

@@ -22,6 +22,7 @@ use crate::mark::CopyMark;
 use crate::pool::{Member, Pool, ProviderName, Supply};
 use crate::provider::{PoolProvider, PoolReader};
 use crate::raw::text;
+use crate::shrinking;
 use crate::step::Step;
 
 use object::Set;
@@ -68,6 +69,10 @@ impl PoolReader for ClusterApi {
 }
 
 impl PoolProvider for ClusterApi {
+    fn check_place(&self, inventory: &Inventory, pool: &Pool) -> Result<(), Refusal> {
+        set_of(inventory, pool).map_or(Ok(()), |set| machine::check_place(inventory, &set))
+    }
+
     fn kinds_beside(&self, inventory: &Inventory, pool: &Pool) -> Vec<(String, String)> {
         let Some(set) = set_of(inventory, pool) else { return Vec::new() };
         // A control plane's templates may be shared with workers, and are looked for before one is deleted.
@@ -109,13 +114,9 @@ impl PoolProvider for ClusterApi {
         leaving: &[NodeName],
     ) -> Result<Vec<Step>, Refusal> {
         let set = existing(inventory, pool)?;
-        let mut steps = machine::mark_for_deletion(inventory, &set, leaving)?;
-        steps.push(if set.is_of_topology() {
-            topology::resize(inventory, &set, size)?
-        } else {
-            plain::resize(&set, size)
-        });
-        Ok(steps)
+        let scale =
+            if set.is_of_topology() { topology::resize(inventory, &set, size)? } else { plain::resize(&set, size) };
+        shrinking::steps(&pool.title(), machine::DELETE_FIRST, &machine::living(inventory, &set), leaving, scale)
     }
 
     fn remove(&self, inventory: &Inventory, pool: &Pool, copy: Option<&Pool>) -> Result<Vec<Step>, Refusal> {

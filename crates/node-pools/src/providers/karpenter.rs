@@ -51,12 +51,14 @@ impl PoolReader for Karpenter {
                 machine: address.name.clone(),
                 node: text(claim, "/status/nodeName").map(NodeName::from),
                 phase: phase(claim),
+                is_leaving: is_leaving(claim),
+                goes_first: false,
             })
             .collect();
         // A node whose claim is gone is on its way out, and still there.
         for node in inventory.nodes().filter(|node| node.labels.get(POOL_NAME) == Some(&pool.name)) {
             if !members.iter().any(|member| member.node.as_ref() == Some(&node.name)) {
-                members.push(Member { machine: node.name.0.clone(), node: Some(node.name.clone()), phase: None });
+                members.push(Member::of_node(node.name.clone()));
             }
         }
         members

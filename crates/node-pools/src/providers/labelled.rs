@@ -56,9 +56,7 @@ impl PoolReader for Labelled {
     }
 
     fn members(&self, inventory: &Inventory, pool: &Pool) -> Vec<Member> {
-        let member =
-            |node: &PoolNode| Member { machine: node.name.0.clone(), node: Some(node.name.clone()), phase: None };
-        nodes_of(inventory, pool).map(member).collect()
+        nodes_of(inventory, pool).map(|node: &PoolNode| Member::of_node(node.name.clone())).collect()
     }
 }
 

@@ -19,7 +19,8 @@ use crate::mark::{self, CopyMark};
 use crate::node::PoolNode;
 use crate::pool::{Member, Pool, ProviderName, Supply, Trouble};
 use crate::provider::{PoolProvider, PoolReader};
-use crate::raw::{is_leaving, number, text, uid};
+use crate::raw::{annotation, is_leaving, number, text, uid};
+use crate::shrinking::{self, Living};
 use crate::step::{Cascade, Step};
 
 const GROUP: &str = "machine.openshift.io";
@@ -56,6 +57,8 @@ impl PoolReader for OpenShift {
             machine: machine.name.clone(),
             node: node_of(inventory, machine, object),
             phase: phase(object),
+            is_leaving: is_leaving(object),
+            goes_first: mark_of_deletion(object).is_some(),
         };
         machines(inventory, address, &pool.uid).map(member).collect()
     }
@@ -89,17 +92,14 @@ impl PoolProvider for OpenShift {
         leaving: &[NodeName],
     ) -> Result<Vec<Step>, Refusal> {
         let (address, object) = existing(inventory, pool)?;
-        let goes_first = |node: &NodeName| {
-            let of_node = machines(inventory, address, &pool.uid)
-                .find(|(machine, its)| node_of(inventory, machine, its).as_ref() == Some(node));
-            let (machine, _) = of_node
-                .ok_or_else(|| Refusal::Nothing(format!("{} has no Machine for node {node} any more", pool.title())))?;
-            let patch = json!({ "metadata": { "annotations": { DELETE_FIRST: "true" } } });
-            Ok(Step::Merge { target: machine.clone(), patch, what: "it goes first".to_owned() })
-        };
-        let mut steps = leaving.iter().map(goes_first).collect::<Result<Vec<_>, Refusal>>()?;
-        steps.push(Step::scale(address, object, size));
-        Ok(steps)
+        let living = machines(inventory, address, &pool.uid).filter(|(_, machine)| !is_leaving(machine));
+        let living = living.map(|(machine, object)| Living {
+            address: machine,
+            node: node_of(inventory, machine, object),
+            mark: mark_of_deletion(object),
+        });
+        let scale = Step::scale(address, object, size);
+        shrinking::steps(&pool.title(), DELETE_FIRST, &living.collect::<Vec<_>>(), leaving, scale)
     }
 
     fn remove(&self, inventory: &Inventory, pool: &Pool, copy: Option<&Pool>) -> Result<Vec<Step>, Refusal> {
@@ -162,6 +162,11 @@ fn node_of(inventory: &Inventory, machine: &Address, object: &Value) -> Option<N
     let name = format!("{}/{}", machine.namespace.as_deref().unwrap_or_default(), machine.name);
     let is_its = |node: &&PoolNode| node.annotations.get("machine.openshift.io/machine") == Some(&name);
     inventory.nodes().find(is_its).map(|node| node.name.clone())
+}
+
+/// Reads the mark of a machine that goes first; an empty one is none.
+fn mark_of_deletion(machine: &Value) -> Option<&str> {
+    annotation(machine, DELETE_FIRST).filter(|value| !value.is_empty())
 }
 
 /// The place in which a set's own name stands in its selector.

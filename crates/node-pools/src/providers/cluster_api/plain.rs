@@ -27,6 +27,7 @@ struct Copying<'a> {
     set: &'a Set<'a>,
     request: &'a CopyRequest,
     name: String,
+    size: Option<u32>,
     mark: CopyMark,
     findings: Vec<Finding>,
 }
@@ -38,9 +39,11 @@ pub(super) fn copy(
     request: &CopyRequest,
 ) -> Result<CopyPlan, Refusal> {
     copy_plan::check_source(pool, request)?;
-    let name = copy_plan::name_for(pool, &ClusterApi.pools(inventory), request)?;
-    let mark = CopyMark::new(pool.source(), &request.maker);
-    let mut copying = Copying { inventory, pool, set, request, name, mark, findings: Vec::new() };
+    let pools = ClusterApi.pools(inventory);
+    let name = copy_plan::name_for(pool, &pools, request)?;
+    let size = copy_plan::size_for(pool, &pools, request);
+    let mark = CopyMark { source_was_frozen: pool.is_frozen, ..CopyMark::new(pool.source(), &request.maker) };
+    let mut copying = Copying { inventory, pool, set, request, name, size, mark, findings: Vec::new() };
     let (main, clones) = copying.main()?;
     let mut documents = Vec::new();
     for (pointer, source, target) in clones {
@@ -62,7 +65,7 @@ pub(super) fn copy(
     copying.tell_of_keepers();
     Ok(CopyPlan {
         target: copying.name,
-        size: request.size.or_else(|| set.replicas()),
+        size,
         documents,
         steps,
         afterwards,
@@ -97,8 +100,7 @@ impl Copying<'_> {
         if !self.set.is_pool() {
             self.select_by_own_name(&mut editor);
         }
-        let size = self.request.size.or_else(|| self.set.replicas());
-        if let Some(size) = size {
+        if let Some(size) = self.size {
             editor.set("/spec/replicas", json!(size), SIZE);
         }
         let mut clones = Vec::new();

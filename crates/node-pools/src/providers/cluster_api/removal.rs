@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::machine;
 use super::object::{Set, refers_to};
-use super::plain::{self, merge_annotations};
+use super::plain::merge_annotations;
 use super::topology::{self, Entry};
 use super::{HEALTH_CHECK, SET, set_of, text};
 use crate::address::{Address, Reference};
@@ -48,8 +48,15 @@ pub(super) fn remove(inventory: &Inventory, set: &Set<'_>, copy: Option<&Pool>) 
         steps.extend(remember(copy, set.uid(), &unused));
     }
     if set.runaway().is_some() {
+        if set.replicas() != Some(0) {
+            // Machines that it makes between this look and its end would be nobody's.
+            return Err(Refusal::Trouble {
+                pool: set.address.to_string(),
+                trouble: "it runs away: it makes machines faster than they can be looked at".to_owned(),
+                remedies: vec!["stop it first, with --freeze".to_owned()],
+            });
+        }
         // Its machines hang for ever once it is gone: they look for the owner that is gone.
-        steps.push(plain::resize(set, 0));
         steps.extend(machines.iter().map(|(address, object)| deletion(address, object)));
         steps.push(Step::AwaitGone { objects: addresses().collect(), nodes: nodes.clone() });
     }
@@ -94,7 +101,7 @@ pub(super) fn sweep(inventory: &Inventory, source: &Pool) -> Vec<Step> {
     let marked = inventory.objects().filter(|(address, object)| !is_of_pool(address) && is_ours(object));
     let mut steps: Vec<_> = marked.map(|(address, object)| deletion(address, object)).collect();
     let its_set = source.object.as_ref().and_then(|address| Some(Set::new(address, inventory.get(address)?)));
-    steps.extend(its_set.and_then(|set| Entry::of(inventory, &set).ok()?.forget_copies_of(&source.uid)));
+    steps.extend(its_set.and_then(|set| Entry::of(inventory, &set).ok()?.without_copies_of(&source.uid)));
     steps
 }
 

@@ -3,7 +3,9 @@
 use serde_json::{Map, Value};
 
 use crate::copy_plan::{self, OF_THE_CONTROLLER};
+use crate::difference::escaped;
 use crate::document::Editor;
+use crate::mark::FROZEN;
 
 /// The prefix of the Cluster Autoscaler's limits, which make it the owner of a pool's size.
 const AUTOSCALER: &str = "cluster.x-k8s.io/cluster-api-autoscaler-node-group-";
@@ -28,7 +30,12 @@ pub(super) fn is_autoscaling(key: &str) -> bool {
 /// Takes out of the metadata at `map`'s parent what a copy may not have. Returns the autoscaling settings.
 pub(super) fn strip_metadata(editor: &mut Editor, metadata: &str) -> Map<String, Value> {
     let annotations = format!("{metadata}/annotations");
-    let autoscaling = editor.remove_entries(&annotations, |key| is_autoscaling(key).then_some(AUTOSCALING));
+    let mut autoscaling = editor.remove_entries(&annotations, |key| is_autoscaling(key).then_some(AUTOSCALING));
+    // Of a pool whose growth was stopped before, they are kept in an annotation.
+    let kept = editor.get(&format!("{annotations}/{}", escaped(FROZEN))).and_then(Value::as_str);
+    if let Some(kept) = kept.and_then(|text| serde_json::from_str::<Map<String, Value>>(text).ok()) {
+        autoscaling.extend(kept);
+    }
     editor.remove_entries(&annotations, |key| match key {
         "cluster.x-k8s.io/paused" => Some(NOT_PAUSED),
         "topology.cluster.x-k8s.io/defer-upgrade" | "topology.cluster.x-k8s.io/hold-upgrade-sequence" => {

@@ -80,10 +80,21 @@ fn a_pool_that_runs_away_is_stopped_before_its_machines_go_and_these_before_it()
     let frozen = ClusterApi.freeze(&inventory, naive).expect("it can be stopped");
     assert_eq!(frozen.len(), 1, "{frozen:?}");
 
+    // Machines that it makes while it goes would hang for ever.
+    assert!(matches!(steps(&inventory, DEPLOYMENT.kind, "naive"), Err(Refusal::Trouble { .. })));
+
+    let (address, mut stopped) =
+        inventory.of(DEPLOYMENT).map(|(at, object)| (at.clone(), object.clone())).next().expect("it is there");
+    stopped["spec"]["replicas"] = json!(0);
+    inventory.put(&address.resource, stopped);
+    put(&mut inventory, CORE, MACHINE.kind, "shop", "m1", &json!({ "clusterName": "c1" }));
+    let resource = inventory.resource(CORE, MACHINE.kind).expect("machines are served").clone();
+    let metadata = json!({ "name": "m1", "namespace": "shop", "uid": "m1", "labels": { DEPLOYMENT_NAME: "naive" } });
+    inventory.put(&resource, json!({ "metadata": metadata, "spec": { "clusterName": "c1" } }));
     let removed = steps(&inventory, DEPLOYMENT.kind, "naive").expect("it may go");
     let place = |text: &str| removed.iter().position(|step| step.contains(text));
-    assert_eq!(place("0 nodes"), Some(0), "{removed:?}");
-    assert!(place("0 nodes") < place("delete MachineDeployment"), "{removed:?}");
+    assert_eq!(place("delete Machine shop/m1"), Some(0), "{removed:?}");
+    assert!(place("delete Machine shop/m1") < place("delete MachineDeployment"), "{removed:?}");
 }
 
 /// A Cluster whose topology has these worker pools, and the MachineDeployment that its controller made for `blue`.
@@ -96,7 +107,7 @@ fn topology(entries: &[&str], annotations: &Value) -> Inventory {
         plural: format!("{}s", kind.to_lowercase()),
         namespaced: true,
     };
-    let workers: Vec<_> = entries.iter().map(|name| json!({ "name": name, "class": "w" })).collect();
+    let workers: Vec<_> = entries.iter().map(|name| json!({ "name": name, "class": "w", "replicas": 1 })).collect();
     inventory.put(
         &resource(CLUSTER.kind),
         json!({
@@ -156,4 +167,78 @@ fn marks_in_a_topology_are_written_over_what_was_read_only() {
     }
     let cluster = json!({ "metadata": { "annotations": { "handover/copies": "{}" } } });
     assert_eq!(topology::marks_edit(&cluster, &Map::new())[1]["op"], "remove");
+}
+
+#[test]
+fn an_entry_of_which_nothing_was_made_yet_is_a_copy_as_well() {
+    let mark = |kind: &str| {
+        let of = json!({ "kind": kind, "namespace": "shop", "name": "c1-blue-x", "alias": "blue", "uid": "blue" });
+        json!({ "v": 1, "of": of, "run": "r", "user": "u", "at": "2026-01-01T00:00:00Z", "version": "poolcopy/0" })
+    };
+    let marks = |key: &str, kind: &str| json!({ "handover/copies": json!({ key: mark(kind) }).to_string() });
+    let swept = |inventory: &Inventory| {
+        let pools = ClusterApi.pools(inventory);
+        let steps = ClusterApi.sweep(inventory, &pools[0]);
+        steps.iter().filter_map(Step::request).map(|request| request.body).collect::<Vec<_>>()
+    };
+    let inventory = topology(&["blue", "green"], &marks("green", DEPLOYMENT.kind));
+    let patch = &swept(&inventory)[0];
+    assert_eq!((&patch[0]["op"], &patch[0]["value"]), (&json!("test"), &json!("green")), "{patch}");
+    assert_eq!(
+        (&patch[1]["op"], &patch[1]["path"]),
+        (&json!("remove"), &json!("/spec/topology/workers/machineDeployments/1"))
+    );
+    assert_eq!(patch[3]["op"], "remove", "the mark goes in the same request: {patch}");
+    let gone = topology(&["blue"], &marks("green", DEPLOYMENT.kind));
+    assert_eq!(swept(&gone)[0].as_array().map(Vec::len), Some(2), "only its mark is left");
+    // A MachinePool's mark of the same name is of another list.
+    assert!(swept(&topology(&["blue", "green"], &marks("machinePools/green", POOL.kind))).is_empty());
+    assert!(ClusterApi.pools(&topology(&["blue"], &marks("machinePools/blue", POOL.kind)))[0].copy_of.is_none());
+
+    let request = |name: Option<&str>| CopyRequest {
+        name: name.map(str::to_owned),
+        size: Some(1),
+        overrides: Vec::new(),
+        nodes_match: None,
+        share_templates: false,
+        maker: crate::mark::Maker {
+            run: String::new(),
+            user: String::new(),
+            at: jiff::Timestamp::UNIX_EPOCH,
+            version: String::new(),
+        },
+    };
+    let source = &ClusterApi.pools(&inventory)[0];
+    let plan = ClusterApi.copy(&inventory, source, &request(None)).expect("it is there already");
+    assert_eq!(plan.target, "green", "no second one is made");
+    assert!(ClusterApi.copy(&inventory, source, &request(Some("red"))).is_err());
+}
+
+#[test]
+fn a_pool_of_another_cluster_does_not_look_empty() {
+    let mut inventory = Inventory::default();
+    pool(&mut inventory, DEPLOYMENT.kind, "shop", "blue", "boot", "blue");
+    let check = |inventory: &Inventory| ClusterApi.check_place(inventory, &ClusterApi.pools(inventory)[0]);
+    assert_eq!(check(&inventory), Ok(()), "nobody can say");
+    let machine = |inventory: &mut Inventory, name: &str, node: &str, is_leaving: bool| {
+        put(inventory, CORE, MACHINE.kind, "shop", name, &json!({ "clusterName": "c1" }));
+        let resource = inventory.resource(CORE, MACHINE.kind).expect("machines are served").clone();
+        let deletion = is_leaving.then_some("2026-01-01T00:00:00Z");
+        inventory.put(
+            &resource,
+            json!({
+                "metadata": { "name": name, "namespace": "shop", "uid": name, "deletionTimestamp": deletion,
+                    "labels": { CLUSTER_NAME: "c1", DEPLOYMENT_NAME: "blue" } },
+                "spec": { "clusterName": "c1" }, "status": { "nodeRef": { "name": node } },
+            }),
+        );
+    };
+    machine(&mut inventory, "a", "node-a", true);
+    assert_eq!(check(&inventory), Ok(()), "its machine is going");
+    machine(&mut inventory, "b", "node-b", false);
+    assert!(matches!(check(&inventory), Err(Refusal::Elsewhere { nodes, .. }) if nodes == ["node-b"]));
+    machine(&mut inventory, "c", "node-c", false);
+    let node = json!({ "metadata": { "name": "node-c" } });
+    inventory.put_node((&serde_json::from_value::<k8s_openapi::api::core::v1::Node>(node).expect("a node")).into());
+    assert_eq!(check(&inventory), Ok(()), "one of them is here, so node-b is gone");
 }

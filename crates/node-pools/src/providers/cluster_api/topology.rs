@@ -75,21 +75,34 @@ impl<'a> Entry<'a> {
         self.edit(vec![json!({ "op": "remove", "path": self.path("") })], format!("without pool {}", self.name))
     }
 
-    /// Plans to forget the copies of a source that have no entry.
-    pub(super) fn forget_copies_of(&self, source: &str) -> Option<Step> {
-        let before = marks(self.object);
-        let has_entry = |name: &str| {
-            let entries = self.object.pointer(self.list).and_then(Value::as_array).into_iter().flatten();
-            entries.into_iter().any(|entry| text(entry, "/name") == Some(name))
-        };
-        let mut after = before.clone();
-        after.retain(|name, mark| mark.pointer("/of/uid").and_then(Value::as_str) != Some(source) || has_entry(name));
-        (after != before).then(|| write_marks(self.cluster, self.object, &after, "forget a copy that is gone"))
+    /// Plans to take out the copies of a source, with their marks: of some, the controllers have made no object yet, and of
+    /// some, there is no entry any more.
+    pub(super) fn without_copies_of(&self, source: &str) -> Option<Step> {
+        let mut marks = marks(self.object);
+        let names = copies_of(&marks, self.list, source);
+        if names.is_empty() {
+            return None;
+        }
+        let entries = self.object.pointer(self.list).and_then(Value::as_array).into_iter().flatten().enumerate();
+        let is_copy = |entry: &Value| text(entry, "/name").is_some_and(|name| names.iter().any(|one| one == name));
+        let mut operations = Vec::new();
+        // From the end, so that none moves before it is taken out.
+        for (index, entry) in entries.filter(|(_, entry)| is_copy(entry)).collect::<Vec<_>>().into_iter().rev() {
+            let path = format!("{}/{index}", self.list);
+            operations.push(json!({ "op": "test", "path": format!("{path}/name"), "value": entry.get("name") }));
+            operations.push(json!({ "op": "remove", "path": path }));
+        }
+        for name in &names {
+            marks.remove(&key(self.list, name));
+        }
+        operations.extend(marks_edit(self.object, &marks));
+        let what = "without a copy that was half made or half removed".to_owned();
+        Some(Step::Edit { target: self.cluster.clone(), patch: operations.into(), what })
     }
 
     /// Plans to give it the autoscaling settings that its source had.
     pub(super) fn with_autoscaling(&self) -> Option<Step> {
-        let mark = mark_in(self.object, self.name)?;
+        let mark = mark_in(self.object, self.list, self.name)?;
         (!mark.autoscaling.is_empty()).then(|| self.edit(self.put_annotations(&mark.autoscaling), "its autoscaling"))
     }
 
@@ -119,12 +132,30 @@ fn no_entry(set: &Set<'_>) -> Refusal {
 pub(super) fn without_mark(inventory: &Inventory, set: &Set<'_>) -> Option<Step> {
     let (cluster, object) = set.cluster(inventory)?;
     let mut marks = marks(object);
-    marks.remove(set.topology_name()?)?;
+    marks.remove(&key(list_of(set), set.topology_name()?))?;
     Some(write_marks(cluster, object, &marks, GIVE_BACK))
 }
 
+const DEPLOYMENTS: &str = "/spec/topology/workers/machineDeployments";
+const POOLS: &str = "/spec/topology/workers/machinePools";
+
 fn list_of(set: &Set<'_>) -> &'static str {
-    if set.is_pool() { "/spec/topology/workers/machinePools" } else { "/spec/topology/workers/machineDeployments" }
+    if set.is_pool() { POOLS } else { DEPLOYMENTS }
+}
+
+/// Returns under which key the mark of an entry stands: a name is unique in its list only.
+fn key(list: &str, name: &str) -> String {
+    if list == POOLS { format!("machinePools/{name}") } else { name.to_owned() }
+}
+
+/// Finds the names of the copies of a source: entries of the same list.
+fn copies_of(marks: &Map<String, Value>, list: &str, source: &str) -> Vec<String> {
+    let of_list = |written: &str| match written.strip_prefix("machinePools/") {
+        Some(name) => (list == POOLS).then(|| name.to_owned()),
+        None => (list == DEPLOYMENTS).then(|| written.to_owned()),
+    };
+    let is_its = |mark: &Value| text(mark, "/of/uid") == Some(source);
+    marks.iter().filter(|(_, mark)| is_its(mark)).filter_map(|(written, _)| of_list(written)).collect()
 }
 
 /// Reads the marks of all copies in a Cluster's topology.
@@ -133,8 +164,8 @@ fn marks(cluster: &Value) -> Map<String, Value> {
     text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
 }
 
-fn mark_in(cluster: &Value, name: &str) -> Option<CopyMark> {
-    CopyMark::read(&marks(cluster).get(name)?.to_string())
+fn mark_in(cluster: &Value, list: &str, name: &str) -> Option<CopyMark> {
+    CopyMark::read(&marks(cluster).get(&key(list, name))?.to_string())
 }
 
 /// The marks of all copies share one annotation: whoever wrote it since it was read keeps what they wrote.
@@ -158,7 +189,7 @@ pub(super) fn marks_edit(cluster: &Value, marks: &Map<String, Value>) -> Vec<Val
 
 /// Returns the mark of a pool.
 pub(super) fn mark_of(inventory: &Inventory, set: &Set<'_>, name: &str) -> Option<CopyMark> {
-    mark_in(set.cluster(inventory)?.1, name)
+    mark_in(set.cluster(inventory)?.1, list_of(set), name)
 }
 
 pub(super) fn copy(
@@ -169,15 +200,25 @@ pub(super) fn copy(
 ) -> Result<CopyPlan, Refusal> {
     copy_plan::check_source(pool, request)?;
     let entry = Entry::of(inventory, set)?;
-    let name = copy_plan::name_for(pool, &ClusterApi.pools(inventory), request)?;
-    let mut mark = CopyMark::new(pool.source(), &request.maker);
+    let pools = ClusterApi.pools(inventory);
+    // An entry of which the controllers have made no pool yet is a copy as well.
+    let made = copies_of(&marks(entry.object), entry.list, &pool.uid).into_iter().next();
+    let name = match (&request.name, made) {
+        (Some(name), Some(made)) if *name != made => {
+            return Err(Refusal::Copied { pool: pool.title(), copy: made });
+        }
+        (None, Some(made)) => made,
+        (_, _) => copy_plan::name_for(pool, &pools, request)?,
+    };
+    let mut mark = CopyMark { source_was_frozen: pool.is_frozen, ..CopyMark::new(pool.source(), &request.maker) };
     let mut editor = Editor::new(format!("{} {}", entry.cluster, entry.path("")), entry.value);
     editor.set("/name", json!(name), NAME);
     mark.autoscaling = settings::strip_metadata(&mut editor, "/metadata");
-    let size = request.size.or_else(|| set.replicas());
+    let size = copy_plan::size_for(pool, &pools, request);
     if let Some(size) = size {
         editor.set("/replicas", json!(size), SIZE);
     }
+    copy_plan::check_kinds(&request.overrides, &[&set.address.resource.kind])?;
     copy_plan::apply_overrides(&mut editor, &set.address.resource.kind, true, &request.overrides, &FIXED)?;
     let (body, changes) = editor.finish();
     let document = DocumentCopy {
@@ -217,7 +258,7 @@ fn creation(
     mark: CopyMark,
     pool: &Pool,
 ) -> Result<Vec<Step>, Refusal> {
-    let ours = mark_in(entry.object, name).is_some_and(|mark| mark.of.uid == pool.uid);
+    let ours = mark_in(entry.object, entry.list, name).is_some_and(|mark| mark.of.uid == pool.uid);
     match document.differences(inventory) {
         Some(_) if !ours => Err(Refusal::Taken {
             what: format!("entry {name} in the topology of {}", entry.cluster),
@@ -233,7 +274,7 @@ fn creation(
         None => {
             let add = json!({ "op": "add", "path": format!("{}/-", entry.list), "value": document.body });
             let mut all = marks(entry.object);
-            all.insert(name.to_owned(), serde_json::to_value(mark).unwrap_or_default());
+            all.insert(key(entry.list, name), serde_json::to_value(mark).unwrap_or_default());
             // A mark without its entry is there if somebody took the entry out.
             let mut operations = if ours { Vec::new() } else { marks_edit(entry.object, &all) };
             operations.push(add);

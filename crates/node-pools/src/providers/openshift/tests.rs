@@ -112,7 +112,14 @@ fn machines_are_told_by_their_owner_and_the_one_that_goes_is_chosen() {
     assert_eq!(members.iter().map(|member| member.machine.as_str()).collect::<Vec<_>>(), ["m1"]);
     let steps = OpenShift.resize(&inventory, &pool, 0, &[NodeName::from("n1")]).unwrap();
     let told: Vec<_> = steps.iter().map(ToString::to_string).collect();
-    assert_eq!(told, ["patch Machine machines/m1: it goes first", "patch MachineSet machines/blue: 0 nodes"]);
+    assert_eq!(
+        told,
+        [
+            "patch Machine machines/m1: it goes first",
+            "patch MachineSet machines/blue: 0 nodes",
+            "wait until Machine machines/m1 and 1 more are gone"
+        ]
+    );
     let removal = OpenShift.remove(&inventory, &pool, None).unwrap();
     assert!(matches!(&removal[1], Step::AwaitGone { objects, nodes } if objects.len() == 2 && nodes.len() == 1));
     // A copy that somebody else made, with the source's label.
