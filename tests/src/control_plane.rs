@@ -261,15 +261,15 @@ impl ControlPlane {
         let read = |user: &User| Kubeconfig::read_from(&user.kubeconfig).expect("the harness wrote this kubeconfig");
         let (mut config, mut more) = (read(user), read(other));
         for cluster in &mut more.clusters {
-            cluster.name = name.to_owned();
+            name.clone_into(&mut cluster.name);
         }
         for info in &mut more.auth_infos {
-            info.name = name.to_owned();
+            name.clone_into(&mut info.name);
         }
         for context in &mut more.contexts {
-            context.name = name.to_owned();
+            name.clone_into(&mut context.name);
             let inner = context.context.as_mut().expect("the harness wrote this context");
-            inner.cluster = name.to_owned();
+            name.clone_into(&mut inner.cluster);
             inner.user = Some(name.to_owned());
         }
         config.clusters.extend(more.clusters);

@@ -152,6 +152,12 @@ impl ClusterSnapshot {
         self.controllers.values()
     }
 
+    /// How many pods a controller is to have, as far as it was read: a ReplicaSet by the view, the others by the plan.
+    pub fn replicas_of(&self, controller: &Uid) -> Option<i32> {
+        let set = self.replica_sets.get(controller).map(|set| set.replicas);
+        set.or_else(|| self.controllers.get(controller)?.replicas)
+    }
+
     /// Services and NetworkPolicies, as far as they were listed.
     pub fn choosers(&self) -> impl Iterator<Item = &PodChooser> {
         self.choosers.iter()

@@ -81,7 +81,7 @@ pub(crate) fn of_undo(
 fn of_the_view(observation: &Observation) -> Vec<Need> {
     let handovers = &observation.handover_namespaces;
     let budgets = observation.cluster.budgets().map(|budget| budget.key.namespace.clone());
-    let budgets = budgets.filter(|namespace| observation.eviction_namespaces.contains(namespace));
+    let budgets = budgets.filter(|namespace| !handovers.contains(namespace) && observation.touches(namespace));
     let guests = observation.guest_namespaces.as_ref().map(|namespaces| {
         [
             Need::everywhere(rights::WATCH_INSTANCES),

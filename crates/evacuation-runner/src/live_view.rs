@@ -94,9 +94,18 @@ impl Key {
 
 impl LiveView {
     /// Sets up the watches for a drain of `targets`: the nodes by name, their pods, and in each namespace with
-    /// handovers its pods, ReplicaSets, budgets and EndpointSlices; in the others their budgets.
+    /// handovers its pods, ReplicaSets, budgets and EndpointSlices; where pods go one after another their pods and budgets,
+    /// and in the others their budgets.
     pub fn new(access: &ApiAccess, targets: &[NodeName], observation: Observation) -> Self {
-        let Observation { cluster, handover_namespaces, eviction_namespaces, guest_namespaces, .. } = observation;
+        let Observation {
+            cluster,
+            handover_namespaces,
+            succession_namespaces,
+            eviction_namespaces,
+            guest_namespaces,
+            selected: _,
+        } = observation;
+        let whole: BTreeSet<_> = handover_namespaces.union(&succession_namespaces).cloned().collect();
         let mut sources: Vec<BoxStream<'static, Told>> = Vec::new();
         let client = || access.client.clone();
         for target in targets {
@@ -110,7 +119,7 @@ impl LiveView {
                 let node = (Key::Node(node.name.clone()), Change::Node(Box::new(node)));
                 std::iter::once(node).chain(host).collect()
             }));
-            let elsewhere = handover_namespaces.clone();
+            let elsewhere = whole.clone();
             let known = cluster.pods_on(target).filter(|pod| !elsewhere.contains(&pod.id.namespace));
             let known = known.map(|pod| Key::Pod(pod.id.clone())).collect();
             let bound = watcher::Config::default().fields(&format!("spec.nodeName={target}"));
@@ -121,7 +130,7 @@ impl LiveView {
                 change.into_iter().collect()
             }));
         }
-        for namespace in &handover_namespaces {
+        for namespace in &whole {
             let known = cluster.pods_of(namespace).map(|pod| Key::Pod(pod.id.clone())).collect();
             sources.push(source(
                 Api::<core::Pod>::namespaced(client(), namespace),
@@ -132,6 +141,8 @@ impl LiveView {
                     vec![(Key::Pod(pod.id.clone()), Change::Pod(Box::new(pod)))]
                 },
             ));
+        }
+        for namespace in &handover_namespaces {
             let sets = cluster.replica_sets().filter(|set| set.key.namespace == *namespace);
             let known = sets.map(|set| Key::ReplicaSet(set.uid.clone())).collect();
             sources.push(source(
@@ -155,11 +166,11 @@ impl LiveView {
                 },
             ));
         }
-        for namespace in handover_namespaces.iter().chain(&eviction_namespaces) {
+        for namespace in whole.iter().chain(&eviction_namespaces) {
             let budgets = cluster.budgets().filter(|budget| budget.key.namespace == *namespace);
             let known: BTreeSet<_> = budgets.map(|budget| Key::Budget(budget.key.clone())).collect();
             // A budget made after the plan is met by the eviction API all the same.
-            if known.is_empty() && eviction_namespaces.contains(namespace) {
+            if known.is_empty() && !handover_namespaces.contains(namespace) {
                 continue;
             }
             sources.push(source(

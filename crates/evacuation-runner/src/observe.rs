@@ -9,7 +9,7 @@ use cluster_model::endpoint_slice::EndpointSlice;
 use cluster_model::identity::{NodeName, Uid};
 use cluster_model::marks::DETACHED_HASH;
 use cluster_model::node::Node;
-use cluster_model::owners::{Controller, Deployment, OwnerKind, ReplicaSet, owner_kind};
+use cluster_model::owners::{Controller, Deployment, OwnerKind, ReplicaSet, owner_kind, takes_turns};
 use cluster_model::pod::{Pod, TEMPLATE_HASH};
 use cluster_model::service::PodChooser;
 use cluster_model::snapshot::{Change, ClusterSnapshot};
@@ -52,12 +52,23 @@ pub struct Observation {
     pub cluster: ClusterSnapshot,
     /// The namespaces in which pods may be handed over, and so are watched whole.
     pub handover_namespaces: BTreeSet<String>,
+    /// Those with pods that are evicted one after another: their pods are watched as well.
+    pub succession_namespaces: BTreeSet<String>,
     /// The other namespaces with pods that have to go.
     pub eviction_namespaces: BTreeSet<String>,
     /// The pods on the nodes that `--pod-selector` lets through; `None`: all.
     pub selected: Option<BTreeSet<Uid>>,
     /// Where the virtual machines on the nodes live; `None`: nobody looked for any.
     pub guest_namespaces: Option<BTreeSet<String>>,
+}
+
+impl Observation {
+    /// Whether pods of this namespace have to go.
+    pub fn touches(&self, namespace: &str) -> bool {
+        [&self.handover_namespaces, &self.succession_namespaces, &self.eviction_namespaces]
+            .iter()
+            .any(|namespaces| namespaces.contains(namespace))
+    }
 }
 
 /// Lists all nodes of the cluster.
@@ -138,9 +149,14 @@ pub async fn for_drain(
         }
     }
     let scopes = needs(&cluster, scope);
-    let (mut handover_namespaces, mut eviction_namespaces) = (BTreeSet::new(), BTreeSet::new());
+    let (mut handover_namespaces, mut succession_namespaces) = (BTreeSet::new(), BTreeSet::new());
+    let mut eviction_namespaces = BTreeSet::new();
     for (namespace, scope) in &scopes {
-        let into = if scope.handover { &mut handover_namespaces } else { &mut eviction_namespaces };
+        let into = match (scope.handover, scope.succession) {
+            (true, _) => &mut handover_namespaces,
+            (false, true) => &mut succession_namespaces,
+            (false, false) => &mut eviction_namespaces,
+        };
         into.insert(namespace.clone());
     }
     let lists: Vec<_> = scopes
@@ -153,7 +169,14 @@ pub async fn for_drain(
         .try_collect()
         .await?;
     changes.into_iter().flatten().for_each(|change| cluster.apply(change));
-    Ok(Observation { cluster, handover_namespaces, eviction_namespaces, selected, guest_namespaces: None })
+    Ok(Observation {
+        cluster,
+        handover_namespaces,
+        succession_namespaces,
+        eviction_namespaces,
+        selected,
+        guest_namespaces: None,
+    })
 }
 
 /// What a namespace has to be looked at for.
@@ -162,6 +185,7 @@ pub async fn for_drain(
 struct Needs {
     only_budgets: bool,
     handover: bool,
+    succession: bool,
     claims: bool,
     daemon_sets: bool,
 }
@@ -197,6 +221,7 @@ fn needs(cluster: &ClusterSnapshot, scope: Scope) -> BTreeMap<String, Needs> {
         let owner = owner_kind(pod);
         let scope = scopes.entry(pod.id.namespace.clone()).or_default();
         scope.daemon_sets |= owner == OwnerKind::DaemonSet;
+        scope.succession |= with_handovers && takes_turns(pod);
         // A pod that an earlier run detached is watched like one that this run will, whatever the strategy.
         if (with_handovers && owner == OwnerKind::ReplicaSet) || pod.detached.is_some() {
             scope.handover = true;
@@ -213,15 +238,10 @@ impl Needs {
         }
         let mut kinds = vec![Listed::ReplicaSets, Listed::Budgets, Listed::Slices];
         if self.handover {
-            kinds.extend([
-                Listed::Pods,
-                Listed::Deployments,
-                Listed::StatefulSets,
-                Listed::Jobs,
-                Listed::ReplicationControllers,
-                Listed::Services,
-                Listed::NetworkPolicies,
-            ]);
+            kinds.extend([Listed::Deployments, Listed::Jobs, Listed::Services, Listed::NetworkPolicies]);
+        }
+        if self.handover || self.succession {
+            kinds.extend([Listed::Pods, Listed::StatefulSets, Listed::ReplicationControllers]);
         }
         if self.handover || self.daemon_sets {
             kinds.push(Listed::DaemonSets);

@@ -289,6 +289,20 @@ pub enum Wait {
         /// Its grace period in seconds.
         grace_seconds: i64,
     },
+    /// A pod of its workload that is starting, with what its status says.
+    Successor {
+        /// The pod that is starting.
+        pod: PodId,
+        /// What its status says.
+        reason: Option<String>,
+    },
+    /// Its turn: the successor of its workload's last pod is not there yet.
+    Turn {
+        /// Ready pods of the workload.
+        ready: usize,
+        /// How many there have to be.
+        needed: usize,
+    },
     /// Its ReplicaSet to shrink after it was attached again.
     Shrink,
     /// The node's other pods, which may need it.
@@ -322,6 +336,13 @@ impl fmt::Display for Wait {
                 write!(f, "PodDisruptionBudget {budget} (needs {needed} healthy pods, has {healthy})")
             }
             Self::Termination { grace_seconds } => write!(f, "it to terminate (grace period {grace_seconds} s)"),
+            Self::Successor { pod, reason } => {
+                write!(f, "{pod} of its workload to be Ready")?;
+                reason.as_ref().map_or(Ok(()), |reason| write!(f, " ({reason})"))
+            }
+            Self::Turn { ready, needed } => {
+                write!(f, "its workload to have {needed} Ready pods again (now {ready})")
+            }
             Self::Shrink => f.write_str("its ReplicaSet to delete the surplus pod"),
         }
     }

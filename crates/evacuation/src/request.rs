@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use cluster_model::disposition::DrainPolicy;
+use cluster_model::owners;
+use cluster_model::pod::Pod;
 use serde::{Deserialize, Serialize};
 
 use crate::guests::{GuestRequest, Moves};
@@ -76,6 +78,12 @@ impl SurgeLimit {
 }
 
 impl DrainRequest {
+    /// Whether the pods of its workload are evicted one after another, each when the last one's successor is Ready.
+    /// `--strategy=evict` and `--disable-eviction` are kubectl's way, and know no turns.
+    pub fn takes_turns(&self, pod: &Pod) -> bool {
+        self.strategy != Strategy::Evict && self.removal != Removal::Delete && owners::takes_turns(pod)
+    }
+
     /// How many extra pods a workload may have at a time: what was asked for, or its own maxSurge.
     pub fn surge_limit(&self, own_max_surge: i32, replicas: i32) -> i32 {
         self.max_surge.map_or(own_max_surge, |limit| limit.resolve(replicas))

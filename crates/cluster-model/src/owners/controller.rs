@@ -16,33 +16,49 @@ pub struct Controller {
     pub uid: Uid,
     /// The pods that it would adopt if nobody owned them.
     pub selector: Selector,
+    /// How many pods it is to have, for a kind that says so.
+    pub replicas: Option<i32>,
 }
 
 macro_rules! controller_from {
-    ($type:ty, $kind:literal, $selector:expr) => {
+    ($type:ty, $kind:literal, $selector:expr, $replicas:expr) => {
         impl From<&$type> for Controller {
             fn from(object: &$type) -> Self {
                 let read: fn(&$type) -> Selector = $selector;
+                let replicas: fn(&$type) -> Option<i32> = $replicas;
                 Self {
                     kind: $kind,
                     key: ObjectKey::of(&object.metadata),
                     uid: Uid(object.metadata.uid.clone().unwrap_or_default()),
                     selector: read(object),
+                    replicas: replicas(object),
                 }
             }
         }
     };
 }
 
-controller_from!(apps::v1::StatefulSet, "StatefulSet", |set| {
-    Selector::from_label_selector(set.spec.as_ref().map(|spec| &spec.selector))
-});
-controller_from!(apps::v1::DaemonSet, "DaemonSet", |set| {
-    Selector::from_label_selector(set.spec.as_ref().map(|spec| &spec.selector))
-});
-controller_from!(batch::v1::Job, "Job", |job| {
-    Selector::from_label_selector(job.spec.as_ref().and_then(|spec| spec.selector.as_ref()))
-});
-controller_from!(core::v1::ReplicationController, "ReplicationController", |controller| {
-    Selector::from_map(controller.spec.as_ref().and_then(|spec| spec.selector.as_ref()))
-});
+controller_from!(
+    apps::v1::StatefulSet,
+    "StatefulSet",
+    |set| Selector::from_label_selector(set.spec.as_ref().map(|spec| &spec.selector)),
+    |set| Some(set.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1))
+);
+controller_from!(
+    apps::v1::DaemonSet,
+    "DaemonSet",
+    |set| Selector::from_label_selector(set.spec.as_ref().map(|spec| &spec.selector)),
+    |_| None
+);
+controller_from!(
+    batch::v1::Job,
+    "Job",
+    |job| Selector::from_label_selector(job.spec.as_ref().and_then(|spec| spec.selector.as_ref())),
+    |_| None
+);
+controller_from!(
+    core::v1::ReplicationController,
+    "ReplicationController",
+    |controller| Selector::from_map(controller.spec.as_ref().and_then(|spec| spec.selector.as_ref())),
+    |controller| Some(controller.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1))
+);

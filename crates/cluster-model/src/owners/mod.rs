@@ -52,6 +52,15 @@ pub fn owner_kind(pod: &Pod) -> OwnerKind {
         .map_or(OwnerKind::Custom, |(_, _, found)| *found)
 }
 
+/// Whether a pod is one of several alike, of which a controller makes another when one is gone: then they leave one after
+/// another. A Job's pod is not served by the next one, and nobody makes another of a pod without a controller.
+pub fn takes_turns(pod: &Pod) -> bool {
+    match owner_kind(pod) {
+        OwnerKind::ReplicaSet | OwnerKind::StatefulSet | OwnerKind::ReplicationController | OwnerKind::Custom => true,
+        OwnerKind::DaemonSet | OwnerKind::Job | OwnerKind::Node | OwnerKind::Nobody => false,
+    }
+}
+
 /// Names the top owner of a pod: the Deployment above its ReplicaSet where the snapshot knows it, else its controller.
 /// `None` for an unmanaged pod. A detached pod belongs to nobody here: [`ClusterSnapshot::home_of`] knows its record.
 pub fn top_owner(pod: &Pod, cluster: &ClusterSnapshot) -> Option<WorkloadRef> {

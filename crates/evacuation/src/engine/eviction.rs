@@ -87,6 +87,7 @@ impl Engine {
             }
             Reply::Unanswered(_) => {
                 step.state = again;
+                step.may_be_leaving = true;
                 Self::retry(step, reply, now, turn);
             }
         }

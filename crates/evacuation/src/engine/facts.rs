@@ -25,6 +25,8 @@ pub(super) struct Facts<'a> {
     outgoing: BTreeSet<PodId>,
     /// Pods whose eviction was sent: they serve no longer, whatever the view says.
     leaving: BTreeSet<PodId>,
+    /// Pods of whose eviction nobody knows whether it was done: it was not answered.
+    unsure: BTreeSet<PodId>,
     /// Extra pods that this run's requests have made or will make, by the ReplicaSet they came from.
     sent: BTreeMap<Uid, BTreeSet<PodId>>,
     /// ReplicaSets to which this run is giving a pod back.
@@ -70,11 +72,14 @@ impl<'a> Facts<'a> {
         }
         let (mut outgoing, mut leaving, mut evicting_under) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         let mut sent: BTreeMap<Uid, BTreeSet<PodId>> = BTreeMap::new();
-        let mut returning_to = BTreeSet::new();
+        let (mut returning_to, mut unsure) = (BTreeSet::new(), BTreeSet::new());
         for step in steps.values() {
             // After a conflict a step is planned again and its pod certainly still its ReplicaSet's.
             let is_handed_over = step.detachment.is_some() && !matches!(step.state, State::Planned | State::Done(_));
             let is_leaving = matches!(step.state, State::Evicting | State::Leaving);
+            if step.may_be_leaving && !step.is_done() {
+                unsure.insert(step.pod.clone());
+            }
             if is_handed_over || is_leaving {
                 outgoing.insert(step.pod.clone());
             }
@@ -104,6 +109,7 @@ impl<'a> Facts<'a> {
             strengths: BTreeMap::new(),
             outgoing,
             leaving,
+            unsure,
             sent,
             returning_to,
             evicting_under,
@@ -197,6 +203,11 @@ impl<'a> Facts<'a> {
         let in_namespace = |traffic: &&Traffic| traffic.service.namespace == pod.id.namespace;
         let serves = |(_, ready): &(&Traffic, &BTreeSet<&Uid>)| ready.contains(&pod.id.uid);
         self.serving.iter().filter(move |(traffic, _)| in_namespace(traffic)).filter(move |entry| serves(entry))
+    }
+
+    /// Whether the eviction of a pod was sent: it may serve no longer, whatever the view says.
+    pub(super) fn may_be_leaving(&self, pod: &PodId) -> bool {
+        self.leaving.contains(pod) || self.unsure.contains(pod)
     }
 
     /// Takes note of a detach that is being sent: the pod is none of its ReplicaSet's from now on.

@@ -11,8 +11,9 @@
 //! 3. no more pods of a workload are surged at a time than allowed, over all nodes and runs;
 //! 4. after the lease is lost there is no command at all;
 //! 5. after an interrupt nothing new begins;
-//! 6. no pod of a node is touched while a virtual machine that is to leave is there;
-//! 7. a virtual machine is never ended without the consent that its decision names, its eviction is asked for again only
+//! 6. of a workload whose pods are evicted, the next one goes when as many are Ready as before the last one went;
+//! 7. no pod of a node is touched while a virtual machine that is to leave is there;
+//! 8. a virtual machine is never ended without the consent that its decision names, its eviction is asked for again only
 //!    while nothing came of the last, and no evacuation of this run goes on after it.
 
 mod command;
@@ -33,11 +34,12 @@ mod readiness;
 mod reattachment;
 mod restore;
 mod step;
+mod succession;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use cluster_model::identity::{NodeName, ObjectKey, PodId};
+use cluster_model::identity::{NodeName, ObjectKey, PodId, Uid};
 use cluster_model::kubevirt;
 use cluster_model::selector::Selector;
 use cluster_model::snapshot::ClusterSnapshot;
@@ -58,6 +60,7 @@ use node::NodeStep;
 use readiness::Readiness;
 use restore::Restore;
 use step::{State, Step};
+use succession::Predecessor;
 
 /// How many requests may be unanswered at a time.
 const IN_FLIGHT: usize = 64;
@@ -142,6 +145,8 @@ pub struct Engine {
     posture: Posture,
     pending: BTreeMap<CommandId, Target>,
     readiness: Readiness,
+    /// The last pods that were sent away, by the workload's uid.
+    predecessors: BTreeMap<Uid, Predecessor>,
     next_command: u64,
     finished: bool,
 }
@@ -224,6 +229,7 @@ impl Engine {
             posture,
             pending: BTreeMap::new(),
             readiness: Readiness::default(),
+            predecessors: BTreeMap::new(),
             next_command: 0,
             finished: false,
         }

@@ -115,7 +115,7 @@ impl Engine {
         }
         match step.action {
             Action::Handover => self.begin_handover(step, pod, facts, turn),
-            Action::Evict => self.evict(step, pod, facts, turn),
+            Action::Evict => self.evict_in_turn(step, pod, facts, turn),
             Action::Wait => Self::wait(step, Wait::Termination { grace_seconds: pod.grace_seconds }, turn),
             Action::Leave | Action::Refuse => step.state = State::Done(StepEnd::NotStarted),
         }

@@ -27,6 +27,11 @@ impl Readiness {
             ready.map(|pod| (pod.id.uid.clone(), before.get(&pod.id.uid).copied().unwrap_or(now.elapsed))).collect();
     }
 
+    /// Since when this run has seen the pod Ready; `None`: it is not.
+    pub(super) fn first_seen(&self, pod: &Pod) -> Option<Duration> {
+        self.seen.get(&pod.id.uid).copied()
+    }
+
     /// Whether the pod has been Ready for `minReadySeconds`: by what this run saw itself, or by the server's time
     /// stamp if no difference between the clocks could explain it.
     pub(super) fn is_available(&self, pod: &Pod, min_ready_seconds: i32, now: Moment) -> bool {

@@ -43,6 +43,8 @@ pub(super) struct Step {
     pub(super) not_before: Duration,
     /// How often in a row requests went unanswered or met a conflict.
     pub(super) unanswered: u32,
+    /// Whether an eviction of it was sent that nobody answered: it may have been done, until the view shows it.
+    pub(super) may_be_leaving: bool,
     /// The `resourceVersion` that a guarded patch failed on; the next one waits for a newer.
     pub(super) stale_version: Option<String>,
     /// For how long it waits: no newer version comes after a conflict that was about something else.
@@ -121,6 +123,7 @@ impl Step {
             detachment: None,
             not_before: Duration::ZERO,
             unanswered: 0,
+            may_be_leaving: false,
             stale_version: None,
             stale_until: Duration::ZERO,
             refusals: 0,

@@ -64,9 +64,17 @@ fn shapes() -> impl Strategy<Value = Shape> {
     let rules = prop_oneof![Just(Rule::NoBudget), Just(Rule::AllAvailable), Just(Rule::NoneUnavailable)];
     let pods = (1..5_i32).prop_flat_map(|replicas| (Just(replicas), 1..=replicas));
     let min_ready_seconds = prop_oneof![3 => Just(0), 1 => Just(2)];
-    (pods, 1..=2_usize, 1..=3_i32, min_ready_seconds, rules, any::<(bool, bool, bool)>()).prop_map(
-        |((replicas, on_old), old_nodes, surge, min_ready_seconds, rule, (has_cost, was_cordoned, has_database))| {
-            Shape { replicas, on_old, old_nodes, surge, min_ready_seconds, rule, has_cost, was_cordoned, has_database }
+    (pods, 1..=2_usize, 1..=3_i32, min_ready_seconds, rules, any::<(bool, bool)>(), 0..4_u32).prop_map(
+        |((replicas, on_old), old_nodes, surge, min_ready_seconds, rule, (has_cost, was_cordoned), databases)| Shape {
+            replicas,
+            on_old,
+            old_nodes,
+            surge,
+            min_ready_seconds,
+            rule,
+            has_cost,
+            was_cordoned,
+            databases,
         },
     )
 }

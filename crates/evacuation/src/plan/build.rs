@@ -52,7 +52,7 @@ pub fn build(
             NodePlan { name: name.clone(), cordoned, pods }
         })
         .collect();
-    let services = impacts(&nodes, cluster);
+    let services = impacts(&nodes, request, cluster);
     let Guests { vms, stray_launchers, incoming } = guests;
     DrainPlan { nodes, vms, stray_launchers, incoming, services, refusals }
 }
@@ -317,8 +317,10 @@ fn startup_of(pod: &Pod, cluster: &ClusterSnapshot) -> Option<u64> {
 }
 
 /// The Services that lose an endpoint for a while, and those whose pods are handed over.
-fn impacts(nodes: &[NodePlan], cluster: &ClusterSnapshot) -> Vec<ServiceImpact> {
+/// Of a workload whose pods go one after another, one is missing at a time.
+fn impacts(nodes: &[NodePlan], request: &DrainRequest, cluster: &ClusterSnapshot) -> Vec<ServiceImpact> {
     let mut behind: BTreeMap<ObjectKey, usize> = BTreeMap::new();
+    let mut counted: BTreeSet<(ObjectKey, Uid)> = BTreeSet::new();
     for plan in nodes.iter().flat_map(|node| &node.pods) {
         let leaves = matches!(plan.action, Action::Handover | Action::Evict | Action::Wait | Action::Refuse);
         if !leaves {
@@ -327,7 +329,11 @@ fn impacts(nodes: &[NodePlan], cluster: &ClusterSnapshot) -> Vec<ServiceImpact> 
         let services =
             cluster.traffic_of(&plan.pod.namespace, &plan.pod.uid).into_iter().map(|traffic| traffic.service);
         for service in services.collect::<BTreeSet<_>>() {
-            *behind.entry(service).or_default() += usize::from(plan.action == Action::Evict);
+            let owner = cluster.pod(&plan.pod).filter(|pod| request.takes_turns(pod));
+            let owner = owner.and_then(|pod| Some(pod.controller.as_ref()?.uid.clone()));
+            let is_lost =
+                plan.action == Action::Evict && owner.is_none_or(|owner| counted.insert((service.clone(), owner)));
+            *behind.entry(service).or_default() += usize::from(is_lost);
         }
     }
     behind

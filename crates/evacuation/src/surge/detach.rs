@@ -369,8 +369,13 @@ mod tests {
                 Obstacle::Adopter("StatefulSet", key("x")),
                 Box::new(|case| {
                     let (uid, selector) = (Uid::from("x"), Selector::All(Vec::new()));
-                    let controller =
-                        Controller { kind: "StatefulSet", key: ObjectKey::new("shop", "x"), uid, selector };
+                    let controller = Controller {
+                        kind: "StatefulSet",
+                        key: ObjectKey::new("shop", "x"),
+                        uid,
+                        selector,
+                        replicas: None,
+                    };
                     case.more.push(Change::Controller(controller));
                 }),
             ),

@@ -13,7 +13,7 @@ const SMALL: Shape = Shape {
     rule: Rule::NoBudget,
     has_cost: false,
     was_cordoned: false,
-    has_database: false,
+    databases: 0,
 };
 
 /// Lets these things happen one after another, from the beginning of a run.

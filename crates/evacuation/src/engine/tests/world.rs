@@ -48,8 +48,8 @@ pub(super) struct Shape {
     pub(super) has_cost: bool,
     /// Whether somebody had cordoned the first node.
     pub(super) was_cordoned: bool,
-    /// Whether a StatefulSet's pod runs there as well.
-    pub(super) has_database: bool,
+    /// How many pods of a StatefulSet run there as well.
+    pub(super) databases: u32,
 }
 
 /// A request on its way, with what the engine saw when it was sent.
@@ -125,8 +125,9 @@ impl World {
             pods.insert(pod.id.clone(), pod);
         }
         let endpoints = pods.values().map(|pod: &Pod| pod.id.uid.clone()).collect();
-        if shape.has_database {
-            let pod = controllers::database(0).on("old-1").ready().build();
+        for ordinal in 0..shape.databases {
+            let at = usize::try_from(ordinal).unwrap() % old_nodes;
+            let pod = controllers::database(ordinal, 0).on(&old[at].0).ready().build();
             pods.insert(pod.id.clone(), pod);
         }
         let mut nodes: BTreeMap<_, _> = old
@@ -189,6 +190,9 @@ impl World {
         changes.extend(self.sets.iter().map(|set| Change::ReplicaSet(Box::new(set.clone()))));
         changes.push(Change::Deployment(fixtures::deployment("shop", "web", self.desired)));
         changes.push(self.slice());
+        if self.shape.databases > 0 {
+            changes.push(Change::Controller(controllers::database_set(self.shape.databases)));
+        }
         changes.extend(self.budgets.iter().cloned().map(Change::Budget));
         for change in changes {
             self.view.apply(change);

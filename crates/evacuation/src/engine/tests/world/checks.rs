@@ -73,6 +73,9 @@ impl World {
             let serving =
                 self.pods.values().filter(|pod| pod.is_ready() && self.endpoints.contains(&pod.id.uid)).count();
             assert!(size(serving) >= self.shape.replicas, "{serving} endpoints serve\n{}", self.story());
+            let databases = self.pods.values().filter(|pod| pod.is_ready() && pod.id.name.starts_with("db-")).count();
+            let all = usize::try_from(self.shape.databases).unwrap();
+            assert!(databases + 1 >= all, "{databases} of {all} databases serve\n{}", self.story());
         }
     }
 

@@ -3,19 +3,28 @@
 use cluster_model::budget::Budget;
 use cluster_model::fixtures;
 use cluster_model::identity::{ControllerRef, NodeName, ObjectKey, PodId, Uid};
-use cluster_model::owners::ReplicaSet;
+use cluster_model::owners::{Controller, ReplicaSet};
 use cluster_model::pod::{Phase, Pod, TEMPLATE_HASH};
 use cluster_model::selector::Selector;
 use cluster_model::snapshot::Change;
 
 use super::{BUDGETS, PODS, Rule, SETS, SLICES, World, pick, size};
 
-/// The StatefulSet's only pod; each time it is another one by the same name.
-pub(super) fn database(generation: u32) -> fixtures::PodBuilder {
+/// A StatefulSet's pod; each time it is another one by the same name.
+pub(super) fn database(ordinal: u32, generation: u32) -> fixtures::PodBuilder {
+    let name = format!("db-{ordinal}");
     let mut pod =
-        fixtures::pod("shop", "db-0").labelled(&[("app", "db")]).managed_by("apps/v1", "StatefulSet", "db").build();
-    pod.id.uid = Uid(format!("uid-db-0-{generation}"));
+        fixtures::pod("shop", &name).labelled(&[("app", "db")]).managed_by("apps/v1", "StatefulSet", "db").build();
+    pod.id.uid = Uid(format!("uid-{name}-{generation}"));
     fixtures::PodBuilder::from(pod)
+}
+
+/// The StatefulSet.
+pub(super) fn database_set(replicas: u32) -> Controller {
+    let uid = database(0, 0).build().controller.unwrap().uid;
+    let selector = fixtures::selector(&[("app", "db")]);
+    let replicas = Some(i32::try_from(replicas).unwrap());
+    Controller { kind: "StatefulSet", key: ObjectKey::new("shop", "db"), uid, selector, replicas }
 }
 
 impl World {
@@ -118,12 +127,21 @@ impl World {
     }
 
     pub(super) fn sync_database(&mut self) {
-        if self.shape.has_database && !self.pods.keys().any(|id| id.name == "db-0") {
-            self.made += 1;
-            let pod = database(self.made).phase(Phase::Pending).build();
-            let id = pod.id.clone();
-            self.pods.insert(id.clone(), pod);
-            self.change(&id, |_| {});
+        for ordinal in 0..self.shape.databases {
+            let name = format!("db-{ordinal}");
+            match self.pods.values().find(|pod| pod.id.name == name) {
+                Some(pod) if pod.is_ready() => {}
+                // OrderedReady: the next one is made when those before it are Ready.
+                Some(_) => return,
+                None => {
+                    self.made += 1;
+                    let mut pod = database(ordinal, self.made).phase(Phase::Pending).build();
+                    pod.created_at = self.wall();
+                    let id = pod.id.clone();
+                    self.pods.insert(id.clone(), pod);
+                    return self.change(&id, |_| {});
+                }
+            }
         }
     }
 
@@ -184,7 +202,7 @@ impl World {
             Rule::AllAvailable => Some((self.shape.replicas, matching)),
             Rule::NoneUnavailable => Some((self.desired, if has_controller { self.desired } else { 0 })),
         };
-        let database = self.shape.has_database.then_some(("db", db, 0, 1));
+        let database = (self.shape.databases > 0).then_some(("db", db, 0, 1));
         let all = own.map(|(needed, expected)| ("web", web, needed, expected)).into_iter().chain(database);
         let budgets: Vec<_> = all
             .map(|(name, healthy, needed, expected)| Budget {
