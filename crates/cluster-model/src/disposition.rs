@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::owners::{OwnerKind, owner_kind};
 use crate::pod::Pod;
+use crate::wishes::DrainWish;
 
 /// The consents and habits that decide about a pod.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -59,6 +60,8 @@ pub enum LeaveReason {
     DaemonSet,
     /// The kubelet runs it from a file.
     Mirror,
+    /// It says so itself: `cluster.x-k8s.io/drain: skip`.
+    Wish,
     /// Its grace period ended long ago and `--skip-wait-for-delete-timeout` says not to wait.
     LongTerminating,
 }
@@ -93,10 +96,11 @@ pub enum Refusal {
 /// an unmanaged pod, and its data was consented to when it was detached. Clauses, in kubectl's order:
 ///
 /// 1. a pod whose grace ended longer ago than `skip_wait_for_delete` stays;
-/// 2. a DaemonSet's pod stays (ended ones go), unless the DaemonSet is gone or the policy refuses them;
-/// 3. a mirror pod stays;
-/// 4. an emptyDir needs consent, unless the pod has ended;
-/// 5. a pod without controller needs consent, unless it has ended.
+/// 2. a pod that says so stays (kubectl knows no such word; Cluster API does);
+/// 3. a DaemonSet's pod stays (ended ones go), unless the DaemonSet is gone or the policy refuses them;
+/// 4. a mirror pod stays;
+/// 5. an emptyDir needs consent, unless the pod has ended;
+/// 6. a pod without controller needs consent, unless it has ended.
 pub fn classify(
     pod: &Pod,
     policy: &DrainPolicy,
@@ -106,6 +110,9 @@ pub fn classify(
 ) -> Disposition {
     if policy.is_past_waiting(pod, now) {
         return Disposition::Leave(LeaveReason::LongTerminating);
+    }
+    if pod.wishes.drain == DrainWish::Skip && !pod.is_terminal() && !is_ours {
+        return Disposition::Leave(LeaveReason::Wish);
     }
     let mut warnings = Vec::new();
     let owner = owner_kind(pod);

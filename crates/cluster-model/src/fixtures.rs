@@ -56,6 +56,8 @@ pub fn pod(namespace: &str, name: &str) -> PodBuilder {
         detached: None,
         deletion_cost: None,
         grace_seconds: 30,
+        priority: 0,
+        wishes: crate::wishes::Wishes::default(),
         is_system_critical: false,
     })
 }
@@ -148,6 +150,7 @@ pub fn node(name: &str) -> Node {
         labels: labels(&[("kubernetes.io/hostname", name)]),
         unschedulable: false,
         ready: true,
+        holders: Vec::new(),
         run: None,
     }
 }

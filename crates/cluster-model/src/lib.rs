@@ -38,3 +38,4 @@ pub mod resources;
 pub mod selector;
 pub mod service;
 pub mod snapshot;
+pub mod wishes;

@@ -3,8 +3,8 @@
 use k8s_openapi::api::core::v1;
 
 use crate::identity::{NodeName, Uid};
-use crate::marks;
 use crate::selector::Labels;
+use crate::{marks, wishes};
 
 /// One node.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +21,8 @@ pub struct Node {
     pub unschedulable: bool,
     /// Whether condition Ready is True.
     pub ready: bool,
+    /// Who else is emptying or removing it, by its taints.
+    pub holders: Vec<String>,
     /// `handover/run`, unread: [`marks::NodeRun`] judges it.
     pub run: Option<String>,
 }
@@ -41,6 +43,7 @@ impl From<&v1::Node> for Node {
                 .into_iter()
                 .flatten()
                 .any(|condition| condition.type_ == "Ready" && condition.status == "True"),
+            holders: wishes::holders(node.spec.as_ref().and_then(|spec| spec.taints.as_deref()).unwrap_or_default()),
             run: metadata.annotations.as_ref().and_then(|all| all.get(marks::RUN_ANNOTATION)).cloned(),
         }
     }

@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1;
 use crate::identity::{ControllerRef, NodeName, PodId, Uid};
 use crate::marks;
 use crate::selector::Labels;
+use crate::wishes::Wishes;
 
 /// The annotation that says whom a ReplicaSet deletes first when it shrinks (`PodDeletionCost`, on since 1.22).
 pub const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
@@ -50,6 +51,10 @@ pub struct Pod {
     pub deletion_cost: Option<String>,
     /// `spec.terminationGracePeriodSeconds`.
     pub grace_seconds: i64,
+    /// `spec.priority`: the value of its priority class.
+    pub priority: i32,
+    /// What it says about its own leaving.
+    pub wishes: Wishes,
     /// Whether the cluster or its nodes depend on it: one of the two priority classes that Kubernetes makes itself.
     pub is_system_critical: bool,
 }
@@ -103,6 +108,8 @@ impl From<&v1::Pod> for Pod {
             detached: annotation(marks::DETACHED_ANNOTATION),
             deletion_cost: annotation(DELETION_COST),
             grace_seconds: spec.and_then(|spec| spec.termination_grace_period_seconds).unwrap_or(30),
+            priority: spec.and_then(|spec| spec.priority).unwrap_or(0),
+            wishes: Wishes::of(metadata.labels.as_ref().unwrap_or(&Labels::new()), metadata.annotations.as_ref()),
             is_system_critical: spec
                 .and_then(|spec| spec.priority_class_name.as_deref())
                 .is_some_and(|class| matches!(class, "system-cluster-critical" | "system-node-critical")),

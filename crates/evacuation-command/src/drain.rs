@@ -22,6 +22,7 @@ use kubectl_common::terminal::Terminal;
 use crate::document::{DocumentEvent, EventLine, PlanDocument, ReportDocument, RunRecord, RunResult, Subject};
 use crate::failure::{CommandError, list_failed};
 use crate::job::{Job, Targets};
+use crate::keeping;
 use crate::look::{self, Look};
 use crate::pools::{self, Joined, Onto, Pools};
 use crate::render::{self, Narrator, Page, Voice};
@@ -229,8 +230,13 @@ impl Drain<'_> {
         };
         let selected = observation.selected.clone();
         let mut view = LiveView::new(access, targets, observation);
+        let mut preparing = async || -> Result<DrainPlan, Failure> {
+            let plan = self.prepare(targets, shown, &mut view, &circumstances, selected.as_ref()).await?;
+            self.keep_manifests(&plan).await?;
+            Ok(plan)
+        };
         let prepared = tokio::select! {
-            prepared = self.prepare(targets, shown, &mut view, &circumstances, selected.as_ref()) => prepared,
+            prepared = preparing() => prepared,
             () = interrupts.next() => Err(CommandError::InterruptedEarly.into()),
             why = guard.keep(access) => Err(CommandError::LeaseLostEarly { why, plugin: self.job.plugin }.into()),
         };
@@ -285,6 +291,15 @@ impl Drain<'_> {
             Outcome::Interrupted => ExitStatus::Interrupted,
         };
         Ok(self.last_words(&targets, status))
+    }
+
+    /// Keeps what would be lost, before anything is changed.
+    async fn keep_manifests(&self, plan: &DrainPlan) -> Result<(), Failure> {
+        let Some(folder) = &self.job.backup_dir else { return Ok(()) };
+        for file in keeping::keep(&self.session, folder, plan).await? {
+            self.output.note(&format!("kept {}: `kubectl apply -f` makes that pod again", file.display()));
+        }
+        Ok(())
     }
 
     /// Tells which replacements run elsewhere than on the pool on which they were expected.

@@ -1,6 +1,7 @@
 //! Why a run does not begin, or ended early, with what to do about it.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use api_access::CallError;
 use api_access::rights::MissingRight;
@@ -70,6 +71,12 @@ pub(crate) enum CommandError {
     InterruptedLate,
     #[error("the watches brought no news within 60 s; nothing was changed")]
     NotSynced,
+    #[error("the manifest of a pod that would be lost cannot be kept in {}; nothing was changed", .path.display())]
+    Keeping {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
     #[error("the signals of this process cannot be received")]
     Signals(#[source] std::io::Error),
     #[error("cannot list {resource}: the server does not serve {api_version}; nothing was changed")]
@@ -170,6 +177,7 @@ impl Remedies for CommandError {
                 Remedy::Command("kubectl get nodemaintenances.nodemaintenance.medik8s.io".to_owned()),
                 Remedy::Explain(format!("delete the NodeMaintenance of node {node} first, or let that operator do it")),
             ],
+            Self::Keeping { .. } => vec![Remedy::Flag("--backup-dir DIR".to_owned())],
             Self::FieldManager | Self::Selector(..) => vec![],
             Self::LeaseLostEarly { plugin, .. } => vec![marks_remedy(plugin)],
             Self::Lease { source, plugin } => lease_remedies(source, plugin),
@@ -264,6 +272,7 @@ impl CommandError {
             | Self::VirtApiSilent { .. }
             | Self::DrainTaint { .. }
             | Self::HeldByMaintenance { .. }
+            | Self::Keeping { .. }
             | Self::UnknownMark { .. } => ExitStatus::Refused,
             Self::Lease { source, .. } => match source {
                 LeaseError::Rights(_)

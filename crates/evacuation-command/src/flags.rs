@@ -1,12 +1,13 @@
 //! The flags of the plugins that evacuate nodes, in groups that each of them flattens into its own command line. What
 //! they come to is a `Job`; nothing behind it knows of them.
 
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{ArgAction, Args, Parser};
 use cluster_model::identity::ObjectKey;
 use evacuation::guests::Moves;
-use evacuation::request::SurgeLimit;
+use evacuation::request::{SurgeLimit, WorkloadName};
 use kubectl_common::duration::GoDuration;
 use kubectl_common::flags::{DryRunFlags, KubeFlags, OutputFlags, parse_boolean};
 
@@ -81,6 +82,19 @@ pub struct PodFlags {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
           default_value = "false", hide_default_value = true, value_parser = parse_boolean, action = ArgAction::Set)]
     pub force: bool,
+
+    /// Keep the manifests of pods that no controller makes again in this folder, before --force lets them go
+    #[arg(long, value_name = "DIR")]
+    pub backup_dir: Option<PathBuf>,
+
+    /// What becomes of pods of Jobs: evict (their Jobs make others) or wait (until they have ended)
+    #[arg(long, value_enum, default_value = "evict", value_name = "WHAT")]
+    pub jobs: JobsArg,
+
+    /// Let these workloads be missing for a while although their budgets never allow it: their pods are deleted one at a
+    /// time; several with commas
+    #[arg(long, value_name = "NAMESPACE/[KIND/]NAME", value_delimiter = ',')]
+    pub allow_downtime: Vec<WorkloadArg>,
 
     /// Leave the pods of DaemonSets where they are; =false refuses to drain beside them
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
@@ -246,6 +260,42 @@ pub enum StrategyArg {
     Evict,
 }
 
+/// `--jobs`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum JobsArg {
+    /// They are evicted.
+    Evict,
+    /// They are waited for.
+    Wait,
+}
+
+/// `--allow-downtime`: a workload as it is typed, `NAMESPACE/NAME` or `NAMESPACE/KIND/NAME`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkloadArg(pub WorkloadName);
+
+/// What is no workload.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be NAMESPACE/NAME or NAMESPACE/KIND/NAME, such as shop/deployment/web")]
+pub struct WorkloadArgError;
+
+impl FromStr for WorkloadArg {
+    type Err = WorkloadArgError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parts: Vec<_> = text.split('/').collect();
+        let (namespace, kind, name) = match parts.as_slice() {
+            [namespace, name] => (*namespace, None, *name),
+            [namespace, kind, name] => (*namespace, Some(*kind), *name),
+            _ => return Err(WorkloadArgError),
+        };
+        if namespace.is_empty() || name.is_empty() || kind.is_some_and(str::is_empty) {
+            return Err(WorkloadArgError);
+        }
+        let kind = kind.map(str::to_owned);
+        Ok(Self(WorkloadName { namespace: namespace.to_owned(), kind, name: name.to_owned() }))
+    }
+}
+
 /// `--max-surge`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MaxSurge(pub SurgeLimit);
@@ -321,6 +371,16 @@ pub(crate) mod tests {
         assert_eq!(named("shop/db"), Ok("shop/db".to_owned()));
         for bad in ["", "db", "/db", "shop/", "vm/shop/db"] {
             assert_eq!(named(bad), Err(MachineNameError), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_workload_is_named_with_its_namespace_and_perhaps_its_kind() {
+        let named = |text: &str| text.parse::<WorkloadArg>().map(|WorkloadArg(name)| name.to_string());
+        assert_eq!(named("shop/web"), Ok("shop/web".to_owned()));
+        assert_eq!(named("shop/deployment/web"), Ok("shop/deployment/web".to_owned()));
+        for bad in ["", "web", "/web", "shop/", "shop//web", "a/b/c/d"] {
+            assert_eq!(named(bad), Err(WorkloadArgError), "{bad}");
         }
     }
 

@@ -1,5 +1,6 @@
 //! From what was typed to what is meant: nothing below knows of the command line.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use cluster_model::disposition::DrainPolicy;
@@ -7,7 +8,7 @@ use cluster_model::identity::NodeName;
 use cluster_model::kubevirt::{NonMigratable, VmPolicy};
 use cluster_model::selector::Selector;
 use evacuation::guests::GuestRequest;
-use evacuation::request::{DrainRequest, Removal, Strategy};
+use evacuation::request::{DrainRequest, Jobs, Removal, Strategy};
 use evacuation_runner::lease::TakeOver;
 use kubectl_common::entry::Launch;
 use kubectl_common::environment::Environment;
@@ -16,7 +17,8 @@ use kubectl_common::identity::PluginIdentity;
 
 use crate::failure::CommandError;
 use crate::flags::{
-    CommandLine, GuestFlags, MachineName, MaxSurge, NodeFlags, NonMigratableArg, PodFlags, RunFlags, StrategyArg,
+    CommandLine, GuestFlags, JobsArg, MachineName, MaxSurge, NodeFlags, NonMigratableArg, PodFlags, RunFlags,
+    StrategyArg, WorkloadArg,
 };
 use crate::nodes;
 
@@ -40,6 +42,8 @@ pub(crate) struct Job {
     pub(crate) request: DrainRequest,
     /// The pool on which replacements are expected.
     pub(crate) onto: Option<String>,
+    /// Where the manifests of pods without a controller are kept before they go.
+    pub(crate) backup_dir: Option<PathBuf>,
     /// `--pod-selector`; `None`: all pods.
     pub(crate) pod_selector: Option<PodSelector>,
     /// From whom the nodes may be taken.
@@ -109,6 +113,7 @@ impl Job {
             is_for_guests: args.is_for_guests(),
             request,
             onto: pods.onto.clone(),
+            backup_dir: pods.backup_dir.clone(),
             pod_selector: pod_selector(pods)?,
             take_over: if run.take_over { TakeOver::FromAnybody } else { TakeOver::FromTheDead },
             yes: run.yes,
@@ -146,6 +151,12 @@ fn request(pods: &PodFlags, run: &RunFlags) -> Result<DrainRequest, CommandError
         removal: if pods.disable_eviction { Removal::Delete } else { Removal::Evict },
         grace_seconds,
         max_surge: pods.max_surge.map(|MaxSurge(limit)| limit),
+        jobs: match pods.jobs {
+            JobsArg::Evict => Jobs::Evict,
+            JobsArg::Wait => Jobs::Wait,
+        },
+        allow_downtime: pods.allow_downtime.iter().map(|WorkloadArg(name)| name.clone()).collect(),
+        keeps_manifests: pods.backup_dir.is_some(),
         settle: pods.settle.get(),
         replacement_timeout: pods.replacement_timeout.limit().unwrap_or(Duration::MAX / 2),
         node_timeout: run.timeout.limit(),
@@ -219,12 +230,16 @@ fn options(pods: &PodFlags, guests: &GuestFlags) -> Vec<String> {
         StrategyArg::Evict => Some("--strategy=evict".to_owned()),
     };
     let selector = pods.pod_selector.as_ref().map(|selector| format!("--pod-selector={selector}"));
+    let jobs = (pods.jobs == JobsArg::Wait).then(|| "--jobs=wait".to_owned());
+    let downtime = pods.allow_downtime.iter().map(|WorkloadArg(name)| format!("--allow-downtime={name}"));
     switches
         .into_iter()
         .filter(|(given, _)| *given)
         .map(|(_, flag)| flag.to_owned())
         .chain(strategy)
         .chain(selector)
+        .chain(jobs)
+        .chain(downtime)
         .chain(given)
         .chain(allowed)
         .collect()

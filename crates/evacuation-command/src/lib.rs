@@ -15,6 +15,7 @@ mod failure;
 pub mod flags;
 mod guests;
 mod job;
+mod keeping;
 mod look;
 mod nodes;
 mod pools;

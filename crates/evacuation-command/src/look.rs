@@ -63,6 +63,7 @@ pub(crate) async fn look(
     let onto = onto.map(|(pools, name)| pools.onto(job, session, name, &targets)).transpose()?;
     check_marks(&all_nodes, &targets)?;
     warn_of_marks(session.plugin, output, &all_nodes, &targets);
+    warn_of_holders(output, &all_nodes, &targets);
     let with_handovers = request.strategy != Strategy::Evict;
     let selector = job.pod_selector.as_ref().map(|selector| selector.text.as_str());
     let scope = match request.moves {
@@ -102,7 +103,7 @@ pub(crate) async fn look(
         plan = make(&circumstances);
     }
     if let Some(onto) = &onto {
-        onto.forecast(session, &targets, &mut plan).await?;
+        onto.forecast(session, &targets, request, &mut plan).await?;
     }
     if installation.is_some() {
         guests::forecast(session, &targets, &observation.cluster, &mut plan, output).await;
@@ -172,6 +173,18 @@ fn warn_of_marks(plugin: &PluginIdentity, output: &Output, nodes: &[Node], targe
             Legible(&mark.user),
             mark.start,
         ));
+    }
+}
+
+/// Another tool that empties one of the nodes does not know of this run.
+fn warn_of_holders(output: &Output, nodes: &[Node], targets: &[NodeName]) {
+    for node in nodes.iter().filter(|node| targets.contains(&node.name)) {
+        for holder in &node.holders {
+            output.warning(&format!(
+                "node {}: {holder}; what it evicts, it evicts before a replacement is there",
+                node.name
+            ));
+        }
     }
 }
 

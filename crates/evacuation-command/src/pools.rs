@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cluster_model::demand::{Demand, Misfit, Offer};
-use cluster_model::identity::{NodeName, PodId, Uid};
+use cluster_model::identity::{NodeName, PodId, Uid, WorkloadRef};
 use cluster_model::landing::{Landing, landings};
 use evacuation::plan::{Action, DrainPlan, Fits, Forecast, RefusalKind, RefusedPod};
+use evacuation::request::DrainRequest;
 use evacuation_runner::room;
 use kubectl_common::failure::{Failure, Remedy};
 use node_pools::directory::{Directory, Entry, NotFound, Wanted};
@@ -147,6 +148,7 @@ impl Onto {
         &self,
         session: &Session,
         targets: &[NodeName],
+        request: &DrainRequest,
         plan: &mut DrainPlan,
     ) -> Result<(), Failure> {
         let room = room::look(&session.access, &targets.iter().cloned().collect())
@@ -159,11 +161,11 @@ impl Onto {
             .filter_map(|(_, pod)| Some((pod.pod.uid.clone(), room.demands.get(&pod.pod.uid)?.clone())))
             .collect();
         let found = landings(&demands, &self.open, &room.taken);
-        self.note(&found, plan);
+        self.note(&found, request, plan);
         Ok(())
     }
 
-    fn note(&self, found: &BTreeMap<Uid, Landing>, plan: &mut DrainPlan) {
+    fn note(&self, found: &BTreeMap<Uid, Landing>, request: &DrainRequest, plan: &mut DrainPlan) {
         let name = &self.name;
         for node in &mut plan.nodes {
             for pod in &mut node.pods {
@@ -185,7 +187,11 @@ impl Onto {
                         let why = format!("no node of {name} can take it ({})", told(reasons));
                         let warning = (pod.action == Action::Handover)
                             .then(|| format!("{why}: if it finds no place elsewhere, the old pod stays and serves on"));
-                        if pod.action == Action::Evict {
+                        let is_allowed = pod.owner.as_ref().is_some_and(|owner| {
+                            let (kind, name) = (owner.kind.clone(), owner.name.clone());
+                            request.allows_downtime(&WorkloadRef { kind, namespace: pod.pod.namespace.clone(), name })
+                        });
+                        if pod.action == Action::Evict && !is_allowed {
                             plan.refusals.push(RefusedPod {
                                 node: node.name.clone(),
                                 pod: pod.pod.clone(),

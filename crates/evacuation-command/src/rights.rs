@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use api_access::rights::{self as review, MissingRight, Need, Right};
 use cluster_model::kubevirt::Means;
-use evacuation::plan::{Action, DrainPlan};
+use evacuation::plan::{Action, DrainPlan, Method, PodPlan};
 use evacuation::request::{DrainRequest, Removal};
 use evacuation_runner::observe::Observation;
 use evacuation_runner::rights;
@@ -19,9 +19,22 @@ pub(crate) fn of_drain(request: &DrainRequest, plan: &DrainPlan, observation: &O
     let leaving = plan.pods().filter(|(_, pod)| matches!(pod.action, Action::Handover | Action::Evict));
     let leaving = leaving.map(|(_, pod)| pod.pod.namespace.clone()).collect();
     let mut needs = vec![Need::everywhere(rights::PATCH_NODES), Need::within(removal_of(request), leaving)];
+    // What goes round a budget, and what has several of them, is deleted.
+    let past = plan.pods().filter(|(_, pod)| pod.method == Method::Delete || needs_deletion(pod, observation));
+    needs.push(Need::within(rights::DELETE_PODS, past.map(|(_, pod)| pod.pod.namespace.clone()).collect()));
+    if request.keeps_manifests {
+        let lost = plan.pods().filter(|(_, pod)| pod.owner.is_none() && pod.action == Action::Evict);
+        needs.push(Need::within(rights::GET_PODS, lost.map(|(_, pod)| pod.pod.namespace.clone()).collect()));
+    }
     needs.extend(of_guests(request, plan, observation));
     needs.extend(of_the_view(observation));
     needs
+}
+
+/// Whether a pod is handed over although several budgets select it, which the eviction API does not support.
+fn needs_deletion(plan: &PodPlan, observation: &Observation) -> bool {
+    let pod = observation.cluster.pod(&plan.pod).filter(|_| plan.action == Action::Handover);
+    pod.is_some_and(|pod| observation.cluster.budgets_of(pod).count() > 1)
 }
 
 fn removal_of(request: &DrainRequest) -> Right {

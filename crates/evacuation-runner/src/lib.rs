@@ -10,6 +10,7 @@
 pub mod actions;
 mod guest_actions;
 
+pub mod documents;
 mod kubevirt_api;
 pub mod lease;
 pub mod live_view;

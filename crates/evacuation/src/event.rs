@@ -83,6 +83,15 @@ pub enum Event {
         /// The pod.
         pod: PodId,
     },
+    /// A pod's deletion was sent past its budgets: each of them has one to spare, or somebody has consented.
+    DeletionRequested {
+        /// The pod.
+        pod: PodId,
+        /// The budgets.
+        budgets: Vec<ObjectKey>,
+        /// Whether a budget that has none to spare is bypassed.
+        bypasses: bool,
+    },
     /// The server did not let the pod go yet.
     EvictionDeferred {
         /// The pod.
@@ -289,6 +298,13 @@ pub enum Wait {
         /// Its grace period in seconds.
         grace_seconds: i64,
     },
+    /// The node's pods that go before it, by their priority or the number that they carry.
+    Earlier {
+        /// How many of them are not gone yet.
+        count: usize,
+    },
+    /// The pod to end by itself.
+    Completion,
     /// A pod of its workload that is starting, with what its status says.
     Successor {
         /// The pod that is starting.
@@ -336,6 +352,9 @@ impl fmt::Display for Wait {
                 write!(f, "PodDisruptionBudget {budget} (needs {needed} healthy pods, has {healthy})")
             }
             Self::Termination { grace_seconds } => write!(f, "it to terminate (grace period {grace_seconds} s)"),
+            Self::Earlier { count: 1 } => f.write_str("the node's other pod to be gone, which goes before it"),
+            Self::Earlier { count } => write!(f, "the node's {count} other pods to be gone that go before it"),
+            Self::Completion => f.write_str("it to end by itself"),
             Self::Successor { pod, reason } => {
                 write!(f, "{pod} of its workload to be Ready")?;
                 reason.as_ref().map_or(Ok(()), |reason| write!(f, " ({reason})"))

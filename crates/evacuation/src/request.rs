@@ -1,10 +1,14 @@
 //! What a drain was asked to do, with nothing left to resolve.
 
+use std::collections::BTreeSet;
+use std::fmt;
 use std::time::Duration;
 
 use cluster_model::disposition::DrainPolicy;
-use cluster_model::owners;
+use cluster_model::identity::WorkloadRef;
+use cluster_model::owners::{self, OwnerKind};
 use cluster_model::pod::Pod;
+use cluster_model::wishes::DrainWish;
 use serde::{Deserialize, Serialize};
 
 use crate::guests::{GuestRequest, Moves};
@@ -22,6 +26,12 @@ pub struct DrainRequest {
     pub grace_seconds: Option<u32>,
     /// Extra pods of one workload at a time; `None`: the workload's own maxSurge.
     pub max_surge: Option<SurgeLimit>,
+    /// What becomes of the pods of Jobs.
+    pub jobs: Jobs,
+    /// The workloads that may be missing for a while although their budgets do not allow it.
+    pub allow_downtime: BTreeSet<WorkloadName>,
+    /// Whether the manifests of pods without a controller are kept before they go.
+    pub keeps_manifests: bool,
     /// How long to hold after a new endpoint is ready.
     pub settle: Duration,
     /// How long a replacement may take before the old pod is attached again.
@@ -44,6 +54,41 @@ pub enum Strategy {
     Surge,
     /// Eviction only, as `kubectl drain` does it.
     Evict,
+}
+
+/// What becomes of the pods of Jobs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Jobs {
+    /// They are evicted; their Jobs make others.
+    Evict,
+    /// They are waited for until they have ended.
+    Wait,
+}
+
+/// A workload as a person names it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct WorkloadName {
+    /// The namespace.
+    pub namespace: String,
+    /// The kind of its top owner, as it is written; `None`: any.
+    pub kind: Option<String>,
+    /// The name of its top owner; of a pod without one, its own.
+    pub name: String,
+}
+
+impl WorkloadName {
+    /// Whether a workload is meant.
+    pub fn means(&self, workload: &WorkloadRef) -> bool {
+        let is_kind = |kind: &String| kind.eq_ignore_ascii_case(&workload.kind);
+        self.namespace == workload.namespace && self.name == workload.name && self.kind.as_ref().is_none_or(is_kind)
+    }
+}
+
+impl fmt::Display for WorkloadName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = self.kind.as_ref().map(|kind| format!("{kind}/")).unwrap_or_default();
+        write!(f, "{}/{kind}{}", self.namespace, self.name)
+    }
 }
 
 /// How a pod is removed.
@@ -84,6 +129,23 @@ impl DrainRequest {
         self.strategy != Strategy::Evict && self.removal != Removal::Delete && owners::takes_turns(pod)
     }
 
+    /// Whether somebody has consented to a gap of a workload that its budget does not allow.
+    pub fn allows_downtime(&self, workload: &WorkloadRef) -> bool {
+        self.allow_downtime.iter().any(|name| name.means(workload))
+    }
+
+    /// Why a pod is waited for until it has ended by itself; `None`: it is not.
+    pub fn waits_for(&self, pod: &Pod) -> Option<&'static str> {
+        if pod.is_terminal() {
+            return None;
+        }
+        if pod.wishes.drain == DrainWish::WaitCompleted {
+            return Some("it says so itself: cluster.x-k8s.io/drain=wait-completed");
+        }
+        let is_of_job = owners::owner_kind(pod) == OwnerKind::Job;
+        (is_of_job && self.jobs == Jobs::Wait).then_some("its Job's pods may end first: --jobs=wait")
+    }
+
     /// How many extra pods a workload may have at a time: what was asked for, or its own maxSurge.
     pub fn surge_limit(&self, own_max_surge: i32, replicas: i32) -> i32 {
         self.max_surge.map_or(own_max_surge, |limit| limit.resolve(replicas))
@@ -99,6 +161,9 @@ impl Default for DrainRequest {
             removal: Removal::Evict,
             grace_seconds: None,
             max_surge: None,
+            jobs: Jobs::Evict,
+            allow_downtime: BTreeSet::new(),
+            keeps_manifests: false,
             settle: Duration::from_secs(2),
             replacement_timeout: Duration::from_secs(600),
             node_timeout: None,

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod budgets;
+mod consents;
 mod dry_run;
 mod lock;
 mod many;
@@ -11,3 +12,4 @@ mod rbac;
 mod refusals;
 mod several_nodes;
 mod single_replica;
+mod turns;

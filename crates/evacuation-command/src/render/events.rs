@@ -33,6 +33,8 @@ pub(crate) struct Narrator<'a> {
     waits: BTreeMap<PodId, Waiting>,
     vm_waits: BTreeMap<ObjectKey, Waiting<GuestWait>>,
     asked: BTreeSet<PodId>,
+    /// Those of them that were deleted past the eviction API.
+    deleted: BTreeSet<PodId>,
     /// The nodes that were said to hold virtual machines still.
     holding: BTreeSet<NodeName>,
 }
@@ -54,6 +56,7 @@ impl<'a> Narrator<'a> {
             waits: BTreeMap::new(),
             vm_waits: BTreeMap::new(),
             asked: BTreeSet::new(),
+            deleted: BTreeSet::new(),
             holding: BTreeSet::new(),
         }
     }
@@ -99,11 +102,26 @@ impl<'a> Narrator<'a> {
                 let verb = if self.removal == Removal::Delete { "deleting" } else { "evicting" };
                 self.result(&format!("{verb} pod {pod}"));
             }
+            Event::DeletionRequested { pod, budgets, bypasses } => {
+                self.asked.insert(pod.clone());
+                self.deleted.insert(pod.clone());
+                let names: Vec<_> = budgets.iter().map(|budget| budget.name.as_str()).collect();
+                let names = names.join(" and ");
+                if *bypasses {
+                    self.output.warning(&format!("budget bypassed: pod {pod} is deleted past {names}"));
+                } else {
+                    self.note(&format!(
+                        "pod {pod} is deleted: {names} each have a pod to spare, and the eviction API takes one budget"
+                    ));
+                }
+                self.result(&format!("deleting pod {pod}"));
+            }
             Event::EvictionDeferred { pod, reply } => self.note(&format!("pod {pod}: {}", deferral(reply))),
             Event::EvictionAccepted { .. } => {}
             Event::PodGone { pod, .. } => {
                 self.waits.remove(pod);
-                let verb = if self.removal == Removal::Delete { "deleted" } else { "evicted" };
+                let is_deleted = self.removal == Removal::Delete || self.deleted.contains(pod);
+                let verb = if is_deleted { "deleted" } else { "evicted" };
                 if self.asked.contains(pod) {
                     self.result(&format!("pod/{} {verb}", pod.name));
                 } else {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cluster_model::budget::Room;
+use cluster_model::budget::{self, Budget, Room};
 use cluster_model::eviction_reply::EvictionReply;
 use cluster_model::pod::Pod;
 use cluster_model::snapshot::ClusterSnapshot;
@@ -20,6 +20,14 @@ const BUDGET_RETRY: Duration = Duration::from_secs(5);
 /// How long after a refusal that the watch will explain in a moment.
 const SHORT_RETRY: Duration = Duration::from_millis(125);
 
+/// By which request a pod may go.
+enum WayOut {
+    Evict,
+    Delete { bypasses: bool },
+    Wait(Wait),
+    None(String),
+}
+
 impl Engine {
     /// Sends the eviction if the budget has room and no other eviction under it is unanswered.
     pub(super) fn evict(&mut self, step: &mut Step, pod: &Pod, facts: &mut Facts<'_>, turn: &mut Turn) {
@@ -28,33 +36,61 @@ impl Engine {
         }
         let grace_seconds = self.request.grace_seconds;
         let id = pod.id.clone();
-        let command = match self.request.removal {
-            Removal::Delete => Command::Delete { pod: id.clone(), grace_seconds },
+        let evict =
+            || (Command::Evict { pod: id.clone(), grace_seconds }, Event::EvictionRequested { pod: id.clone() });
+        let delete = |event| (Command::Delete { pod: id.clone(), grace_seconds }, event);
+        let (command, event) = match self.request.removal {
+            Removal::Delete => delete(Event::EvictionRequested { pod: id.clone() }),
             Removal::Evict => {
-                match facts.cluster.room_for(pod) {
-                    Room::Open => {}
-                    Room::Closed(block) => {
-                        let (healthy, needed) = (block.current_healthy, block.desired_healthy);
-                        return Self::wait(step, Wait::Budget { budget: block.budget, healthy, needed }, turn);
+                let request = match Self::way_out(step, pod, facts) {
+                    WayOut::Evict => evict(),
+                    WayOut::Delete { bypasses } => {
+                        let budgets = facts.cluster.budgets_of(pod).map(|budget| budget.key.clone()).collect();
+                        delete(Event::DeletionRequested { pod: id.clone(), budgets, bypasses })
                     }
-                    Room::ManyBudgets(budgets) => {
-                        return Self::impossible(
-                            step,
-                            format!("{} PodDisruptionBudgets select it", budgets.len()),
-                            turn,
-                        );
-                    }
-                }
+                    WayOut::Wait(wait) => return Self::wait(step, wait, turn),
+                    WayOut::None(reason) => return Self::impossible(step, reason, turn),
+                };
                 if !facts.claim_budgets(pod) {
                     return;
                 }
-                Command::Evict { pod: id.clone(), grace_seconds }
+                request
             }
         };
-        turn.events.push(Event::EvictionRequested { pod: id.clone() });
+        turn.events.push(event);
         facts.evicted(pod);
         step.state = State::Evicting;
         self.send(Target::Pod(id), command, turn);
+    }
+
+    /// By which request a pod may go now. More than one budget makes the eviction API fail whatever their state: a pod that
+    /// was handed over is deleted when each of them has a pod to spare, which is what they ask for.
+    fn way_out(step: &Step, pod: &Pod, facts: &Facts<'_>) -> WayOut {
+        let wait = |budget: &Budget, healthy: i32| {
+            WayOut::Wait(Wait::Budget { budget: budget.key.clone(), healthy, needed: budget.desired_healthy })
+        };
+        match facts.cluster.room_for(pod) {
+            Room::Open => WayOut::Evict,
+            Room::Closed(_) | Room::ManyBudgets(_) if step.may_bypass => WayOut::Delete { bypasses: true },
+            Room::Closed(block) => match facts.cluster.budget(&block.budget) {
+                Some(budget) => wait(budget, budget.current_healthy),
+                None => WayOut::Evict,
+            },
+            Room::ManyBudgets(_) if step.detachment.is_some() => {
+                // The disruption controller keeps one budget of such a pod up to date, and nobody knows which: counted anew.
+                let healthy = |budget: &Budget| {
+                    let pods = facts.cluster.pods_of(&pod.id.namespace).filter(|other| other.is_ready());
+                    let pods = pods.filter(|other| budget::selects(budget, other) && !facts.may_be_leaving(&other.id));
+                    i32::try_from(pods.count()).unwrap_or(i32::MAX)
+                };
+                let counted = facts.cluster.budgets_of(pod).map(|budget| (budget, healthy(budget)));
+                let has_one_to_spare =
+                    |budget: &Budget, healthy| budget.is_observed && healthy > budget.desired_healthy;
+                let closed = counted.into_iter().find(|(budget, healthy)| !has_one_to_spare(budget, *healthy));
+                closed.map_or(WayOut::Delete { bypasses: false }, |(budget, healthy)| wait(budget, healthy))
+            }
+            Room::ManyBudgets(budgets) => WayOut::None(format!("{} PodDisruptionBudgets select it", budgets.len())),
+        }
     }
 
     pub(super) fn evict_replied(
@@ -106,6 +142,8 @@ impl Engine {
                 Duration::from_secs(*retry_after)
             }
             EvictionReply::WebhookDenied { .. } | EvictionReply::NamespaceTerminating => BUDGET_RETRY,
+            // The watch is about to show the other budget, and then it is deleted.
+            EvictionReply::ManyBudgets if step.may_bypass || step.detachment.is_some() => BUDGET_RETRY,
             EvictionReply::ManyBudgets => {
                 return Self::impossible(step, "several PodDisruptionBudgets select it".to_owned(), turn);
             }

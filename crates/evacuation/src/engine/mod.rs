@@ -178,7 +178,7 @@ impl Engine {
         for (node, pod) in plan.pods() {
             match pod.action {
                 Action::Handover | Action::Evict | Action::Wait => {
-                    let step = Step::new(pod.pod.clone(), node.clone(), pod.action);
+                    let step = Step::planned(pod, node.clone(), engine.request.removal);
                     engine.steps.insert(pod.pod.clone(), step);
                 }
                 Action::Leave | Action::Refuse => drop(engine.left.insert(pod.pod.clone())),

@@ -14,7 +14,7 @@ use super::step::{CONFLICT_PATIENCE, State, Step, StepEnd};
 use super::{Engine, Goal, Posture, Target, Turn};
 use crate::event::{Event, Stop};
 use crate::guests::{self, Moves};
-use crate::plan::plan_pod;
+use crate::plan::{Action, plan_pod};
 
 /// One node of the run.
 #[derive(Clone, Debug, PartialEq)]
@@ -222,12 +222,17 @@ impl Engine {
             if !is_guests || !pod.is_terminal() {
                 turn.events.push(Event::PodAppeared { pod: pod.id.clone() });
             }
-            let mut step = Step::new(pod.id.clone(), name.clone(), plan.action);
+            let mut step = Step::planned(&plan, name.clone(), self.request.removal);
             // Nobody has looked for virtual machines, so nobody knows what its eviction would do.
             let is_unknown_guest = is_guests && !pod.is_terminal();
             let unknown =
                 || (String::from("is a virtual machine's"), String::from("the same command moves it as well"));
             let refusal = refusal.map(|(_, message, remedy)| (message, remedy));
+            // Its manifest has not been kept.
+            let is_unkept = self.request.keeps_manifests && pod.controller.is_none() && !pod.is_terminal();
+            let unkept =
+                || (String::from("has no controller"), String::from("the same command keeps its manifest first"));
+            let refusal = refusal.or_else(|| (is_unkept && plan.action == Action::Evict).then(unkept));
             if let Some((message, remedy)) = if is_unknown_guest { Some(unknown()) } else { refusal } {
                 let reason = format!("it appeared after the plan was made and {message} ({remedy})");
                 turn.events.push(Event::PodGivenUp { pod: pod.id.clone(), reason: reason.clone() });

@@ -1,6 +1,6 @@
 //! The pods of a run: each step is moved on as far as the view allows, and told of the answers to its requests.
 
-use cluster_model::identity::{NodeName, PodId};
+use cluster_model::identity::PodId;
 use cluster_model::importance::Importance;
 use cluster_model::pod::Pod;
 use cluster_model::snapshot::ClusterSnapshot;
@@ -99,12 +99,10 @@ impl Engine {
         if !self.is_open(&step.node, facts.cluster) || !self.has_room_in_flight() {
             return;
         }
-        let moves = matches!(step.action, Action::Handover | Action::Evict);
-        if moves && Importance::of(pod).goes_last() {
-            let count = self.ordinary_left(&step.node, facts.cluster);
-            if count > 0 {
-                return Self::wait(step, Wait::Others { count }, turn);
-            }
+        if matches!(step.action, Action::Handover | Action::Evict)
+            && let Some(wait) = self.earlier_ones(step, pod, facts.cluster)
+        {
+            return Self::wait(step, wait, turn);
         }
         // A pod that was not Ready when it was planned, and is now, has something to hand over.
         if step.action == Action::Evict
@@ -116,15 +114,32 @@ impl Engine {
         match step.action {
             Action::Handover => self.begin_handover(step, pod, facts, turn),
             Action::Evict => self.evict_in_turn(step, pod, facts, turn),
-            Action::Wait => Self::wait(step, Wait::Termination { grace_seconds: pod.grace_seconds }, turn),
+            Action::Wait if pod.is_terminal() => self.evict(step, pod, facts, turn),
+            Action::Wait => Self::wait(step, Wait::Completion, turn),
             Action::Leave | Action::Refuse => step.state = State::Done(StepEnd::NotStarted),
         }
     }
 
-    /// How many pods of a node are still to go before those that the others may need.
-    fn ordinary_left(&self, node: &NodeName, cluster: &ClusterSnapshot) -> usize {
-        let steps = self.steps.values().filter(|step| step.node == *node && !step.is_done());
-        steps.filter_map(|step| cluster.pod(&step.pod)).filter(|pod| !Importance::of(pod).goes_last()).count()
+    /// The pods of its node that go before it: all others before those that they may need, then the less important ones by
+    /// their priority classes, then by the number that they carry themselves.
+    fn earlier_ones(&self, step: &Step, pod: &Pod, cluster: &ClusterSnapshot) -> Option<Wait> {
+        let rank = |pod: &Pod| (Importance::of(pod).goes_last(), pod.priority, pod.wishes.order);
+        let own = rank(pod);
+        let others = self.steps.values().filter(|other| other.node == step.node && !other.is_done());
+        let ranks = others.filter_map(|other| cluster.pod(&other.pod)).map(rank);
+        let (mut needing, mut earlier) = (0, 0);
+        for other in ranks.filter(|other| *other < own) {
+            if own.0 && !other.0 {
+                needing += 1;
+            } else {
+                earlier += 1;
+            }
+        }
+        match (needing, earlier) {
+            (0, 0) => None,
+            (0, count) => Some(Wait::Earlier { count }),
+            (count, _) => Some(Wait::Others { count }),
+        }
     }
 
     fn advance_leaving(&self, step: &mut Step, pod: &Pod, now: Moment, turn: &mut Turn) {

@@ -23,7 +23,8 @@ use cluster_model::marks::DetachRecord;
 use serde::Serialize;
 
 use crate::event::Wait;
-use crate::plan::Action;
+use crate::plan::{Action, Method, PodPlan};
+use crate::request::Removal;
 
 /// How long after a conflict the view may take to show the newer version. Guarded as it is, the same request can be
 /// sent again at any time; that it has to be means a webhook or a quota was in conflict, not this object.
@@ -36,6 +37,8 @@ pub(super) struct Step {
     pub(super) node: NodeName,
     /// Handover, evict or wait.
     pub(super) action: Action,
+    /// Whether it may be deleted past its budgets: somebody has consented to that.
+    pub(super) may_bypass: bool,
     pub(super) state: State,
     /// While it is, or may be, outside its ReplicaSet.
     pub(super) detachment: Option<Detachment>,
@@ -119,6 +122,7 @@ impl Step {
             pod,
             node,
             action,
+            may_bypass: false,
             state: State::Planned,
             detachment: None,
             not_before: Duration::ZERO,
@@ -131,6 +135,12 @@ impl Step {
             wait: None,
             replacement: None,
         }
+    }
+
+    /// The step of a pod as it was planned.
+    pub(super) fn planned(plan: &PodPlan, node: NodeName, removal: Removal) -> Self {
+        let may_bypass = plan.method == Method::Delete && removal == Removal::Evict;
+        Self { may_bypass, ..Self::new(plan.pod.clone(), node, plan.action) }
     }
 
     pub(super) fn is_done(&self) -> bool {

@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cluster_model::budget::Room;
-use cluster_model::disposition::{self, DaemonSetPresence, Disposition, LeaveReason, Refusal, Warning};
-use cluster_model::identity::{NodeName, ObjectKey, PodId, Uid};
+use cluster_model::disposition::{self, DaemonSetPresence, Disposition};
+use cluster_model::identity::{NodeName, ObjectKey, PodId, Uid, WorkloadRef};
 use cluster_model::kubevirt::Decision;
 use cluster_model::pod::Pod;
 use cluster_model::snapshot::ClusterSnapshot;
 use jiff::Timestamp;
 
+use super::words::{leave_words, refusal_words, warning_words};
 use super::{
     Action, DrainPlan, Estimate, Forecast, IncomingGuest, Method, NodePlan, OwnerName, PodPlan, RefusalKind,
     RefusedPod, ServiceImpact,
@@ -159,7 +160,7 @@ pub fn plan_pod(
             refuse(plan, RefusalKind::Kubectl(refusal), message.to_owned(), remedy.to_owned())
         }
         Disposition::Move(warnings) => {
-            plan.warnings.extend(warnings.into_iter().map(|warning| warning_words(warning).to_owned()));
+            plan.warnings.extend(warnings.into_iter().map(|warning| warning_words(warning, request).to_owned()));
             plan_move(plan, pod, is_ours, request, cluster, circumstances)
         }
     }
@@ -178,6 +179,12 @@ fn plan_move(
         plan.reason = Some("it is terminating already".to_owned());
         return (plan, None);
     }
+    if let Some(why) = request.waits_for(pod) {
+        plan.action = Action::Wait;
+        plan.reason = Some(format!("is waited for until it has ended: {why}"));
+        return (plan, None);
+    }
+    plan.warnings.extend(pod.wishes.objections.iter().map(|wish| format!("it asks to be left alone: {wish}")));
     let startup = startup_of(pod, cluster);
     let grace = request.grace_seconds.map_or(pod.grace_seconds, i64::from);
     let grace = u64::try_from(grace).unwrap_or(0);
@@ -203,6 +210,9 @@ fn plan_move(
             plan.action = Action::Evict;
             plan.method = if request.removal == Removal::Delete { Method::Delete } else { Method::Evict };
             plan.reason = obstacle.map(|obstacle| obstacle.to_string());
+            if request.takes_turns(pod) && has_siblings(pod, cluster) {
+                plan.warnings.push("goes when the last pod of its workload is replaced".to_owned());
+            }
             // Server time stamps are whole seconds: no start-up is so fast that a Ready pod leaves no gap.
             plan.expected_gap_seconds = if pod.is_ready() { startup.map(|seconds| seconds.max(1)) } else { Some(0) };
             plan.estimate = Some(Estimate { low: 0, high: grace });
@@ -211,14 +221,30 @@ fn plan_move(
     if request.removal == Removal::Delete {
         return (plan, None);
     }
+    let workload = cluster.home_of(pod).unwrap_or_else(|| WorkloadRef {
+        kind: "Pod".to_owned(),
+        namespace: pod.id.namespace.clone(),
+        name: pod.id.name.clone(),
+    });
     match dead_end(pod, &plan, cluster) {
+        Some((_, message)) if request.allows_downtime(&workload) => {
+            plan.action = Action::Evict;
+            plan.method = Method::Delete;
+            plan.warnings.push(format!("{message}: deleted past it, as --allow-downtime says"));
+            if pod.is_ready() {
+                plan.expected_gap_seconds = startup_of(pod, cluster).map(|seconds| seconds.max(1));
+            }
+            (plan, None)
+        }
         Some((kind, message)) => {
             // What keeps it from being handed over may be easier to change than the budget.
             let message = match &plan.reason {
                 Some(obstacle) => format!("{message}; it cannot be handed over instead: {obstacle}"),
                 None => message,
             };
-            refuse(plan, kind, message, "--disable-eviction".to_owned())
+            let remedy =
+                format!("--allow-downtime {}/{}/{}", workload.namespace, workload.kind.to_lowercase(), workload.name);
+            refuse(plan, kind, message, remedy)
         }
         None => (plan, None),
     }
@@ -248,10 +274,19 @@ fn may_surge(detachable: &Detachable, request: &DrainRequest, cluster: &ClusterS
     request.surge_limit(detachable.max_surge, replicas) > 0
 }
 
+/// Whether its controller has other pods that count.
+fn has_siblings(pod: &Pod, cluster: &ClusterSnapshot) -> bool {
+    let Some(owner) = &pod.controller else { return false };
+    let siblings = cluster.pods_of(&pod.id.namespace).filter(|other| other.is_managed_by(&owner.uid));
+    siblings.filter(|other| other.is_active()).count() > 1
+}
+
 /// Finds a budget under which the eviction API can never let the pod go.
 fn dead_end(pod: &Pod, plan: &PodPlan, cluster: &ClusterSnapshot) -> Option<(RefusalKind, String)> {
     match cluster.room_for(pod) {
         Room::Open => None,
+        // A pod that is handed over is one more than its workload needs: it goes when each of them has one to spare.
+        Room::ManyBudgets(_) if plan.action == Action::Handover => None,
         Room::ManyBudgets(budgets) => {
             let names: Vec<_> = budgets.iter().map(|budget| budget.name.as_str()).collect();
             let message = format!(
@@ -344,29 +379,4 @@ fn impacts(nodes: &[NodePlan], request: &DrainRequest, cluster: &ClusterSnapshot
             ServiceImpact { namespace: service.namespace, name: service.name, ready_now, ready_worst }
         })
         .collect()
-}
-
-fn leave_words(reason: LeaveReason) -> &'static str {
-    match reason {
-        LeaveReason::DaemonSet => "managed by a DaemonSet, which would put it back",
-        LeaveReason::Mirror => "a static pod of the kubelet",
-        LeaveReason::LongTerminating => "terminating for longer than --skip-wait-for-delete-timeout",
-    }
-}
-
-fn warning_words(warning: Warning) -> &'static str {
-    match warning {
-        Warning::DaemonSetMissing => "its DaemonSet is gone: nobody makes it again",
-        Warning::LocalStorage => "the data in its emptyDir volumes is lost",
-        Warning::Unmanaged => "no controller manages it: it is lost for good",
-    }
-}
-
-fn refusal_words(refusal: Refusal) -> (&'static str, &'static str) {
-    match refusal {
-        Refusal::DaemonSetManaged => ("is managed by a DaemonSet", "--ignore-daemonsets"),
-        Refusal::DaemonSetMissing => ("names a DaemonSet that does not exist, so nobody makes it again", "--force"),
-        Refusal::LocalStorage => ("has emptyDir volumes, whose data would be lost", "--delete-emptydir-data"),
-        Refusal::Unmanaged => ("has no controller, so nobody makes it again", "--force"),
-    }
 }

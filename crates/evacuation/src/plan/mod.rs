@@ -4,6 +4,7 @@
 
 mod build;
 mod drift;
+mod words;
 
 pub(crate) use build::may_hand_over;
 pub use build::{build, plan_pod};
