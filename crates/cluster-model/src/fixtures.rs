@@ -56,6 +56,8 @@ pub fn pod(namespace: &str, name: &str) -> PodBuilder {
         detached: None,
         deletion_cost: None,
         grace_seconds: 30,
+        has_readiness_gates: false,
+        finalizers: Vec::new(),
         priority: 0,
         wishes: crate::wishes::Wishes::default(),
         is_system_critical: false,

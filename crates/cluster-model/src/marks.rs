@@ -117,6 +117,10 @@ impl DetachRecord {
     }
 }
 
+/// The label that keeps a node out of the load balancers outside of the cluster
+/// (`k8s.io/cloud-provider/controllers/service/controller.go`).
+pub const EXCLUDED_FROM_LOAD_BALANCERS: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
+
 /// What a run changed on a node, and what for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -202,6 +206,13 @@ impl NodeRun {
         let Some(text) = node.run.as_deref().filter(|_| node.unschedulable) else { return Ok(None) };
         let run: Self = serde_json::from_str(text).map_err(|error| UnknownMark::Unreadable(error.to_string()))?;
         if run.v > VERSION { Err(UnknownMark::Newer(run.v)) } else { Ok(Some(run)) }
+    }
+
+    /// Returns the labels that the mark of a node tells of, also where somebody has uncordoned the node since: they are
+    /// still there.
+    pub fn labels_left(node: &Node) -> Vec<String> {
+        let run = node.run.as_deref().and_then(|text| serde_json::from_str::<Self>(text).ok());
+        run.map(|run| run.labels_added).unwrap_or_default()
     }
 
     /// Returns the name of the program that wrote the mark: `safedrain` of `safedrain/0.1.0`.

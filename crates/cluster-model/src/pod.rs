@@ -18,6 +18,7 @@ pub const CONFIG_MIRROR: &str = "kubernetes.io/config.mirror";
 
 /// One pod.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts about one pod")]
 pub struct Pod {
     /// Which pod.
     pub id: PodId,
@@ -51,6 +52,10 @@ pub struct Pod {
     pub deletion_cost: Option<String>,
     /// `spec.terminationGracePeriodSeconds`.
     pub grace_seconds: i64,
+    /// Whether others than the kubelet have a say in when it is Ready: a load balancer's targets, for example.
+    pub has_readiness_gates: bool,
+    /// What keeps the object when the pod has ended.
+    pub finalizers: Vec<String>,
     /// `spec.priority`: the value of its priority class.
     pub priority: i32,
     /// What it says about its own leaving.
@@ -108,6 +113,10 @@ impl From<&v1::Pod> for Pod {
             detached: annotation(marks::DETACHED_ANNOTATION),
             deletion_cost: annotation(DELETION_COST),
             grace_seconds: spec.and_then(|spec| spec.termination_grace_period_seconds).unwrap_or(30),
+            has_readiness_gates: spec
+                .and_then(|spec| spec.readiness_gates.as_ref())
+                .is_some_and(|gates| !gates.is_empty()),
+            finalizers: metadata.finalizers.clone().unwrap_or_default(),
             priority: spec.and_then(|spec| spec.priority).unwrap_or(0),
             wishes: Wishes::of(metadata.labels.as_ref().unwrap_or(&Labels::new()), metadata.annotations.as_ref()),
             is_system_critical: spec

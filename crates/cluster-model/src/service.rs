@@ -15,12 +15,20 @@ pub struct PodChooser {
     pub key: ObjectKey,
     /// Every selector in it that is applied to pods.
     pub selectors: Vec<Selector>,
+    /// Whether it is a Service to which a load balancer outside of the cluster leads.
+    pub has_load_balancer: bool,
 }
 
 impl From<&v1::Service> for PodChooser {
     fn from(service: &v1::Service) -> Self {
-        let selector = service.spec.as_ref().and_then(|spec| spec.selector.as_ref());
-        Self { kind: "Service", key: ObjectKey::of(&service.metadata), selectors: vec![Selector::from_map(selector)] }
+        let spec = service.spec.as_ref();
+        let selector = spec.and_then(|spec| spec.selector.as_ref());
+        Self {
+            kind: "Service",
+            key: ObjectKey::of(&service.metadata),
+            selectors: vec![Selector::from_map(selector)],
+            has_load_balancer: spec.and_then(|spec| spec.type_.as_deref()) == Some("LoadBalancer"),
+        }
     }
 }
 
@@ -44,6 +52,7 @@ impl From<&networking::NetworkPolicy> for PodChooser {
             selectors: std::iter::once(subject)
                 .chain(peers.map(|peer| Selector::from_label_selector(Some(peer))))
                 .collect(),
+            has_load_balancer: false,
         }
     }
 }

@@ -4,10 +4,9 @@ use std::collections::BTreeSet;
 
 use api_access::interrupts::{Interrupted, Interrupts};
 use cluster_model::identity::NodeName;
-use cluster_model::kubevirt;
 use evacuation::engine::{Engine, Outcome};
 use evacuation::event::Event;
-use evacuation::plan::{self, Action, DrainPlan, Drift};
+use evacuation::plan::{self, Action, DrainPlan};
 use evacuation::surge::detach::Circumstances;
 use evacuation_runner::live_view::LiveView;
 use evacuation_runner::observe;
@@ -27,6 +26,7 @@ use crate::look::{self, Look};
 use crate::pools::{self, Joined, Onto, Pools};
 use crate::render::{self, Narrator, Page, Voice};
 use crate::session::{self, Session, now};
+use crate::whole_file;
 
 /// How often nodes that joined a pool during the run are drained as well before it is left at that.
 const ROUNDS: usize = 5;
@@ -48,6 +48,9 @@ pub(crate) async fn run(
 ) -> Result<ExitStatus, Failure> {
     for warning in &job.warnings {
         output.warning(warning);
+    }
+    if let Some(path) = job.report.as_ref().filter(|_| job.dry_run == DryRun::None) {
+        whole_file::check(path).map_err(|source| CommandError::Report { path: path.clone(), source })?;
     }
     let mut interrupts = Interrupts::listen().map_err(CommandError::Signals)?;
     let looking = async {
@@ -88,7 +91,7 @@ pub(crate) async fn run(
         if joined.is_empty() {
             break;
         }
-        let is_one_document = matches!(job.format, OutputFormat::Json | OutputFormat::Yaml);
+        let is_one_document = job.report.is_some() || matches!(job.format, OutputFormat::Json | OutputFormat::Yaml);
         if is_one_document || round == ROUNDS {
             status = drain.left_behind(&joined);
             break;
@@ -284,6 +287,14 @@ impl Drain<'_> {
         }
         let proven = targets.iter().filter(|node| record.holds_no_vm(node));
         proven.filter_map(|node| render::farewell(node, view.cluster())).for_each(|line| self.output.note(&line));
+        if outcome == Outcome::Done {
+            let staying = plan.pods().filter(|(_, pod)| pod.action == Action::Leave);
+            for (node, pod) in staying {
+                for warning in &pod.warnings {
+                    self.output.note(&format!("pod {} stays on node {node}: it {warning}", pod.pod));
+                }
+            }
+        }
         self.report(&plan, Some((&engine, &record)), RunResult::from(outcome));
         let status = match outcome {
             Outcome::Done => ExitStatus::Done,
@@ -335,7 +346,7 @@ impl Drain<'_> {
         }
         self.output.note("The cluster has moved since the plan was shown:");
         for difference in &drift {
-            self.output.note(&drift_line(difference));
+            self.output.note(&render::drift_line(difference));
         }
         if !current.refusals.is_empty() {
             for refusal in &current.refusals {
@@ -386,6 +397,12 @@ impl Drain<'_> {
     fn report(&self, plan: &DrainPlan, run: Option<(&Engine, &RunRecord)>, result: RunResult) {
         let times = (self.session.started, now());
         let document = ReportDocument::new(self.subject(), plan, &self.session.connection.cluster, run, result, times);
+        if let Some(path) = &self.job.report {
+            let text = serde_json::to_string_pretty(&document).map_err(std::io::Error::other);
+            if let Err(error) = text.and_then(|text| whole_file::write(path, &text)) {
+                self.output.warning(&format!("the report cannot be written into {}: {error}", path.display()));
+            }
+        }
         match self.job.format {
             OutputFormat::Json => self.output.json(&document),
             OutputFormat::Yaml => self.output.yaml(&document),
@@ -410,38 +427,5 @@ impl Drain<'_> {
             self.output.note(&format!("  give back: {}", kubectl(&format!("{plugin} {names} --undo"))));
         }
         status
-    }
-}
-
-fn drift_line(drift: &Drift) -> String {
-    match drift {
-        Drift::Appeared(pod, action) => format!("  pod {pod} is new here: {}", action_words(*action)),
-        Drift::Changed(pod, before, after) => {
-            format!("  pod {pod}: {} instead of {}", action_words(*after), action_words(*before))
-        }
-        Drift::VmAppeared(vm, action) => format!("  virtual machine {vm} is new here: {}", vm_words(*action)),
-        Drift::VmChanged(vm, before, after) => {
-            format!("  virtual machine {vm}: {} instead of {}", vm_words(*after), vm_words(*before))
-        }
-    }
-}
-
-fn action_words(action: Action) -> &'static str {
-    match action {
-        Action::Handover => "handed over",
-        Action::Evict => "evicted",
-        Action::Wait => "waited for",
-        Action::Leave => "left",
-        Action::Refuse => "refused",
-    }
-}
-
-fn vm_words(action: kubevirt::Action) -> &'static str {
-    match action {
-        kubevirt::Action::Migrate => "migrated",
-        kubevirt::Action::Restart => "restarted",
-        kubevirt::Action::Stop => "stopped",
-        kubevirt::Action::Leave => "left",
-        kubevirt::Action::Refuse => "refused",
     }
 }

@@ -77,6 +77,14 @@ pub(crate) enum CommandError {
         #[source]
         source: std::io::Error,
     },
+    #[error("--report {}: a report is written as JSON, into a file whose name ends in .json", .0.display())]
+    ReportForm(PathBuf),
+    #[error("the report cannot be written into {}; nothing was changed", .path.display())]
+    Report {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
     #[error("the signals of this process cannot be received")]
     Signals(#[source] std::io::Error),
     #[error("cannot list {resource}: the server does not serve {api_version}; nothing was changed")]
@@ -177,8 +185,9 @@ impl Remedies for CommandError {
                 Remedy::Command("kubectl get nodemaintenances.nodemaintenance.medik8s.io".to_owned()),
                 Remedy::Explain(format!("delete the NodeMaintenance of node {node} first, or let that operator do it")),
             ],
+            Self::Report { .. } => vec![Remedy::Flag("--report FILE.json".to_owned())],
             Self::Keeping { .. } => vec![Remedy::Flag("--backup-dir DIR".to_owned())],
-            Self::FieldManager | Self::Selector(..) => vec![],
+            Self::FieldManager | Self::ReportForm(_) | Self::Selector(..) => vec![],
             Self::LeaseLostEarly { plugin, .. } => vec![marks_remedy(plugin)],
             Self::Lease { source, plugin } => lease_remedies(source, plugin),
             Self::InterruptedEarly | Self::InterruptedLate | Self::Signals(_) => vec![],
@@ -256,6 +265,7 @@ impl CommandError {
             | Self::GracePeriod(_)
             | Self::NoRehearsal(_)
             | Self::FieldManager
+            | Self::ReportForm(_)
             | Self::Selector(..) => ExitStatus::Usage,
             Self::UnknownNode { .. }
             | Self::UnknownPool { .. }
@@ -273,6 +283,7 @@ impl CommandError {
             | Self::DrainTaint { .. }
             | Self::HeldByMaintenance { .. }
             | Self::Keeping { .. }
+            | Self::Report { .. }
             | Self::UnknownMark { .. } => ExitStatus::Refused,
             Self::Lease { source, .. } => match source {
                 LeaseError::Rights(_)

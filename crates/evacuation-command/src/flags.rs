@@ -66,9 +66,9 @@ pub struct PodFlags {
     #[arg(long, value_name = "N|P%")]
     pub max_surge: Option<MaxSurge>,
 
-    /// Hold so long after a new endpoint is ready
-    #[arg(long, default_value = "2s", allow_hyphen_values = true, value_name = "DURATION")]
-    pub settle: GoDuration,
+    /// Hold so long after a new endpoint is ready [default: 2s; behind a load balancer without readiness gates 30s]
+    #[arg(long, allow_hyphen_values = true, value_name = "DURATION")]
+    pub settle: Option<GoDuration>,
 
     /// Attach the old pod again when its replacement takes longer than this
     #[arg(long, default_value = "10m", allow_hyphen_values = true, value_name = "DURATION")]
@@ -204,6 +204,15 @@ pub struct RunFlags {
     /// Objects in a page of a list; 0: all at once
     #[arg(long, default_value_t = 500, value_name = "N")]
     pub chunk_size: u32,
+
+    /// Take each node that is drained out of the load balancers, until --undo
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+          default_value = "false", hide_default_value = true, value_parser = parse_boolean, action = ArgAction::Set)]
+    pub exclude_from_lb: bool,
+
+    /// Write what the run came to into this file, as JSON
+    #[arg(long, value_name = "FILE.json")]
+    pub report: Option<PathBuf>,
 
     /// Why, for whoever finds the node cordoned
     #[arg(long, value_name = "TEXT")]

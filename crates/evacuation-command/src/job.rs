@@ -10,6 +10,7 @@ use cluster_model::selector::Selector;
 use evacuation::guests::GuestRequest;
 use evacuation::request::{DrainRequest, Jobs, Removal, Strategy};
 use evacuation_runner::lease::TakeOver;
+use kubectl_common::duration::GoDuration;
 use kubectl_common::entry::Launch;
 use kubectl_common::environment::Environment;
 use kubectl_common::flags::{DryRun, KubeFlags, OutputFormat};
@@ -44,6 +45,8 @@ pub(crate) struct Job {
     pub(crate) onto: Option<String>,
     /// Where the manifests of pods without a controller are kept before they go.
     pub(crate) backup_dir: Option<PathBuf>,
+    /// The file into which the report is written.
+    pub(crate) report: Option<PathBuf>,
     /// `--pod-selector`; `None`: all pods.
     pub(crate) pod_selector: Option<PodSelector>,
     /// From whom the nodes may be taken.
@@ -114,6 +117,7 @@ impl Job {
             request,
             onto: pods.onto.clone(),
             backup_dir: pods.backup_dir.clone(),
+            report: report(run)?,
             pod_selector: pod_selector(pods)?,
             take_over: if run.take_over { TakeOver::FromAnybody } else { TakeOver::FromTheDead },
             yes: run.yes,
@@ -140,6 +144,7 @@ fn request(pods: &PodFlags, run: &RunFlags) -> Result<DrainRequest, CommandError
         StrategyArg::Surge => Strategy::Surge,
         StrategyArg::Evict => Strategy::Evict,
     };
+    let defaults = DrainRequest::default();
     Ok(DrainRequest {
         strategy,
         policy: DrainPolicy {
@@ -157,11 +162,22 @@ fn request(pods: &PodFlags, run: &RunFlags) -> Result<DrainRequest, CommandError
         },
         allow_downtime: pods.allow_downtime.iter().map(|WorkloadArg(name)| name.clone()).collect(),
         keeps_manifests: pods.backup_dir.is_some(),
-        settle: pods.settle.get(),
+        settle: pods.settle.map_or(defaults.settle, GoDuration::get),
+        settle_behind_load_balancer: pods.settle.map_or(defaults.settle_behind_load_balancer, GoDuration::get),
+        exclude_from_load_balancers: run.exclude_from_lb,
         replacement_timeout: pods.replacement_timeout.limit().unwrap_or(Duration::MAX / 2),
         node_timeout: run.timeout.limit(),
-        ..DrainRequest::default()
+        ..defaults
     })
+}
+
+/// Reads `--report`, whose name says in which form it is written.
+fn report(run: &RunFlags) -> Result<Option<PathBuf>, CommandError> {
+    match &run.report {
+        Some(path) if path.extension().is_some_and(|form| form == "json") => Ok(Some(path.clone())),
+        Some(path) => Err(CommandError::ReportForm(path.clone())),
+        None => Ok(None),
+    }
 }
 
 fn goal(nodes: &NodeFlags, run: &RunFlags, plugin: &'static PluginIdentity) -> Result<Goal, CommandError> {

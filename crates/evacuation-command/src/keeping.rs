@@ -1,8 +1,8 @@
 //! Keeps the manifests of pods that no controller makes again, before they go: clean, so that `kubectl apply` makes them
 //! anew on another node.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use cluster_model::identity::PodId;
@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 
 use crate::failure::{CommandError, call_failed};
 use crate::session::Session;
+use crate::whole_file;
 
 /// The volume through which a pod reads its service account's token; the API server adds it.
 const TOKEN_VOLUME: &str = "kube-api-access-";
@@ -44,7 +45,7 @@ pub(crate) async fn keep(session: &Session, folder: &Path, plan: &DrainPlan) -> 
         let Some(document) = found else { continue };
         let path = folder.join(file_name(&pod.pod));
         let text = serde_saphyr::to_string(&manifest(&document)).map_err(|error| io::Error::other(error.to_string()));
-        text.and_then(|text| write(&path, &text)).map_err(failed(&path))?;
+        text.and_then(|text| whole_file::write(&path, &text)).map_err(failed(&path))?;
         files.push(path);
     }
     Ok(files)
@@ -54,20 +55,6 @@ pub(crate) async fn keep(session: &Session, folder: &Path, plan: &DrainPlan) -> 
 fn file_name(pod: &PodId) -> String {
     let uid: String = pod.uid.0.chars().filter(char::is_ascii_alphanumeric).take(8).collect();
     format!("{}_{}_{uid}.yaml", pod.namespace, pod.name)
-}
-
-/// Writes a file that is whole or not there, and nobody else's to read: a pod may hold secrets.
-fn write(path: &Path, text: &str) -> io::Result<()> {
-    let unfinished = path.with_extension("yaml.part");
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&unfinished)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    drop::<File>(file);
-    fs::rename(&unfinished, path)
 }
 
 /// Returns what somebody would have written to make the pod.

@@ -24,6 +24,7 @@ mod rights;
 mod session;
 mod status;
 mod undo;
+mod whole_file;
 mod word;
 
 use kubectl_common::entry::Launch;

@@ -12,7 +12,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{DeleteOptions, ObjectMeta, 
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::guest_actions;
 use crate::lease::LeaseGuard;
@@ -42,7 +42,7 @@ impl<'a> ClusterActions<'a> {
         match command {
             Command::Cordon { node, resource_version, mark } => self.cordon(node, resource_version, mark).await,
             Command::Mark { node, uid, mark } => self.mark(node, uid, mark).await,
-            Command::Release { node, uid, uncordon } => self.release(node, uid, *uncordon).await,
+            Command::Release { node, uid, uncordon, labels } => self.release(node, uid, *uncordon, labels).await,
             Command::Detach { pod, resource_version, record } => self.detach(pod, resource_version, record).await,
             Command::Look { pod } => self.look(pod).await,
             Command::Reattach { pod, hash } => self.reattach(pod, hash).await,
@@ -64,13 +64,18 @@ impl<'a> ClusterActions<'a> {
 
     /// Needs `patch nodes`.
     async fn mark(&self, node: &NodeName, uid: &Uid, mark: &NodeRun) -> Reply {
-        let patch = json!({ "metadata": { "uid": uid, "annotations": { RUN_ANNOTATION: text_of(mark) } } });
+        let labels = mark.labels_added.iter().filter_map(|label| label.split_once('='));
+        let labels: Map<String, Value> = labels.map(|(key, value)| (key.to_owned(), value.into())).collect();
+        let annotations = json!({ RUN_ANNOTATION: text_of(mark) });
+        let patch = json!({ "metadata": { "uid": uid, "annotations": annotations, "labels": labels } });
         self.patch_node(node, &patch).await
     }
 
     /// Needs `patch nodes`.
-    async fn release(&self, node: &NodeName, uid: &Uid, uncordon: bool) -> Reply {
-        let mut patch = json!({ "metadata": { "uid": uid, "annotations": { RUN_ANNOTATION: null } } });
+    async fn release(&self, node: &NodeName, uid: &Uid, uncordon: bool, labels: &[String]) -> Reply {
+        let labels: Map<String, Value> = labels.iter().map(|key| (key.clone(), Value::Null)).collect();
+        let annotations = json!({ RUN_ANNOTATION: null });
+        let mut patch = json!({ "metadata": { "uid": uid, "annotations": annotations, "labels": labels } });
         if uncordon && let Some(object) = patch.as_object_mut() {
             object.insert("spec".to_owned(), json!({ "unschedulable": null }));
         }

@@ -319,6 +319,16 @@ pub enum Wait {
         /// How many there have to be.
         needed: usize,
     },
+    /// Somebody to take these finalizers off: the pod has ended, and its object stays.
+    Finalizers {
+        /// Their names.
+        names: Vec<String>,
+    },
+    /// The node's kubelet, which has to say that the pod has ended, and does not answer.
+    Kubelet {
+        /// The node.
+        node: NodeName,
+    },
     /// Its ReplicaSet to shrink after it was attached again.
     Shrink,
     /// The node's other pods, which may need it.
@@ -361,6 +371,12 @@ impl fmt::Display for Wait {
             }
             Self::Turn { ready, needed } => {
                 write!(f, "its workload to have {needed} Ready pods again (now {ready})")
+            }
+            Self::Finalizers { names } => {
+                write!(f, "its finalizers to be taken off by those who put them there ({})", names.join(", "))
+            }
+            Self::Kubelet { node } => {
+                write!(f, "the kubelet of node {node} to say that it has ended, and that node is not Ready")
             }
             Self::Shrink => f.write_str("its ReplicaSet to delete the surplus pod"),
         }

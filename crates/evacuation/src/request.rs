@@ -8,6 +8,8 @@ use cluster_model::disposition::DrainPolicy;
 use cluster_model::identity::WorkloadRef;
 use cluster_model::owners::{self, OwnerKind};
 use cluster_model::pod::Pod;
+use cluster_model::service::PodChooser;
+use cluster_model::snapshot::ClusterSnapshot;
 use cluster_model::wishes::DrainWish;
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +36,10 @@ pub struct DrainRequest {
     pub keeps_manifests: bool,
     /// How long to hold after a new endpoint is ready.
     pub settle: Duration,
+    /// The same for a pod behind a load balancer that nobody waits for: its targets have no readiness gate.
+    pub settle_behind_load_balancer: Duration,
+    /// Whether a node that is drained is taken out of the load balancers, until that is undone.
+    pub exclude_from_load_balancers: bool,
     /// How long a replacement may take before the old pod is attached again.
     pub replacement_timeout: Duration,
     /// `--timeout`, for each node; `None`: for ever.
@@ -129,6 +135,15 @@ impl DrainRequest {
         self.strategy != Strategy::Evict && self.removal != Removal::Delete && owners::takes_turns(pod)
     }
 
+    /// How long the traffic of a pod may take to find its replacement. A load balancer outside of the cluster has to see the
+    /// new target well first; where the pods have a readiness gate, somebody waits for that already.
+    pub fn settle_of(&self, pod: &Pod, cluster: &ClusterSnapshot) -> Duration {
+        let here = |chooser: &&PodChooser| chooser.has_load_balancer && chooser.key.namespace == pod.id.namespace;
+        let chooses = |chooser: &PodChooser| chooser.selectors.iter().any(|selector| selector.matches(&pod.labels));
+        let is_behind = !pod.has_readiness_gates && cluster.choosers().filter(here).any(chooses);
+        if is_behind { self.settle_behind_load_balancer } else { self.settle }
+    }
+
     /// Whether somebody has consented to a gap of a workload that its budget does not allow.
     pub fn allows_downtime(&self, workload: &WorkloadRef) -> bool {
         self.allow_downtime.iter().any(|name| name.means(workload))
@@ -165,10 +180,63 @@ impl Default for DrainRequest {
             allow_downtime: BTreeSet::new(),
             keeps_manifests: false,
             settle: Duration::from_secs(2),
+            settle_behind_load_balancer: Duration::from_secs(30),
+            exclude_from_load_balancers: false,
             replacement_timeout: Duration::from_secs(600),
             node_timeout: None,
             moves: Moves::default(),
             guests: GuestRequest::default(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cluster_model::fixtures;
+    use cluster_model::identity::ObjectKey;
+    use cluster_model::snapshot::Change;
+
+    use super::*;
+
+    #[test]
+    fn a_load_balancer_gets_longer_unless_the_pods_wait_for_it_themselves() {
+        let request = DrainRequest::default();
+        let pod = fixtures::pod("shop", "web").labelled(&[("app", "web")]).ready().build();
+        let gated = Pod { has_readiness_gates: true, ..pod.clone() };
+        let service = |namespace: &str, app: &str, has_load_balancer| {
+            let mut cluster = ClusterSnapshot::default();
+            let selectors = vec![fixtures::selector(&[("app", app)])];
+            let key = ObjectKey::new(namespace, "front");
+            cluster.apply(Change::Chooser(PodChooser { kind: "Service", key, selectors, has_load_balancer }));
+            cluster
+        };
+        let table = [
+            (&pod, service("shop", "web", true), 30),
+            (&gated, service("shop", "web", true), 2),
+            (&pod, service("shop", "web", false), 2),
+            (&pod, service("shop", "db", true), 2),
+            (&pod, service("other", "web", true), 2),
+        ];
+        for (pod, cluster, seconds) in table {
+            assert_eq!(request.settle_of(pod, &cluster), Duration::from_secs(seconds), "{cluster:?}");
+        }
+    }
+
+    #[test]
+    fn a_workload_is_meant_by_its_top_owner() {
+        let workload = |kind: &str, name: &str| WorkloadRef {
+            kind: kind.to_owned(),
+            namespace: "shop".to_owned(),
+            name: name.to_owned(),
+        };
+        let name = |kind: Option<&str>| WorkloadName {
+            namespace: "shop".to_owned(),
+            kind: kind.map(str::to_owned),
+            name: "web".to_owned(),
+        };
+        assert!(name(None).means(&workload("Deployment", "web")));
+        assert!(name(Some("deployment")).means(&workload("Deployment", "web")));
+        assert!(!name(Some("statefulset")).means(&workload("Deployment", "web")));
+        assert!(!name(None).means(&workload("Deployment", "web-2")));
     }
 }

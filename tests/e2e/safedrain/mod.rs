@@ -9,6 +9,7 @@ mod many;
 mod marks;
 mod order;
 mod rbac;
+mod record;
 mod refusals;
 mod several_nodes;
 mod single_replica;

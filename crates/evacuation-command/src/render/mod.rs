@@ -1,11 +1,13 @@
 //! Words and tables for the person at the terminal.
 
 mod bystanders;
+mod drift;
 mod events;
 mod notes;
 mod plan;
 mod vms;
 
 pub(crate) use bystanders::farewell;
+pub(crate) use drift::drift_line;
 pub(crate) use events::{Narrator, Voice};
 pub(crate) use plan::{Page, plan_text, refusal_line};

@@ -106,11 +106,16 @@ fn pod_lines(node: &NodePlan, page: &Page<'_>) -> Vec<String> {
     }
     lines.extend(notes.lines());
     let left: Vec<_> = left.into_iter().filter(|pod| !goes_with_its_guest(pod, page.cluster)).collect();
+    let mut remarks = Notes::default();
+    for pod in &left {
+        pod.warnings.iter().for_each(|warning| remarks.add(&pod.pod.to_string(), warning));
+    }
     if !left.is_empty() {
         let stay = if left.len() == 1 { "stays where it is" } else { "stay where they are" };
         let names: Vec<_> = left.iter().map(|pod| pod.pod.to_string()).collect();
         lines.push(format!("  {} {stay}: {}", count(left.len(), "pod"), listed(&names)));
     }
+    lines.extend(remarks.lines());
     lines
 }
 

@@ -17,7 +17,7 @@ pub enum Command {
         /// The mark.
         mark: NodeRun,
     },
-    /// Replaces the run's mark.
+    /// Replaces the run's mark, and gives the node the labels that it tells of.
     Mark {
         /// The node.
         node: NodeName,
@@ -34,6 +34,8 @@ pub enum Command {
         uid: Uid,
         /// Whether the node becomes schedulable again.
         uncordon: bool,
+        /// The labels that are taken off: those that the run had added.
+        labels: Vec<String>,
     },
     /// Takes a pod out of its ReplicaSet, with the record of how to undo that in the same patch.
     Detach {

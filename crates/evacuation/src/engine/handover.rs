@@ -111,7 +111,8 @@ impl Engine {
                 if self.is_stopping() {
                     detachment.stopping_since.get_or_insert(now);
                 }
-                let patience = detachment.stopping_since.map(|since| since + self.request.settle + BUDGET_PATIENCE);
+                let settle = self.request.settle_of(pod, facts.cluster);
+                let patience = detachment.stopping_since.map(|since| since + settle + BUDGET_PATIENCE);
                 step.replacement.clone_from(&detachment.replacement);
                 step.detachment = Some(detachment);
                 if patience.is_some_and(|end| now >= end) {
@@ -119,8 +120,8 @@ impl Engine {
                     return self.reattach(step, facts.cluster, turn);
                 }
                 let serves_traffic = facts.traffic_of(pod).next().is_some();
-                if serves_traffic && now < since + self.request.settle {
-                    Self::wake_at(turn, since + self.request.settle);
+                if serves_traffic && now < since + settle {
+                    Self::wake_at(turn, since + settle);
                     return Self::wait(step, Wait::Settle, turn);
                 }
                 self.evict(step, pod, facts, turn);

@@ -162,7 +162,7 @@ impl Engine {
             phase: RunPhase::Draining,
             was_schedulable: earlier.as_ref().map_or(!node.unschedulable, |earlier| earlier.was_schedulable),
             taints_added: earlier.as_ref().map(|earlier| earlier.taints_added.clone()).unwrap_or_default(),
-            labels_added: earlier.map(|earlier| earlier.labels_added).unwrap_or_default(),
+            labels_added: NodeRun::labels_left(node),
             options: self.identity.options.clone(),
             stopped: self.stopped_machines(earlier_stopped, &node.name, cluster),
         };
@@ -283,7 +283,12 @@ impl Engine {
         }
         match &node.mark {
             Some(mark) if cluster.node(&name).is_some() => {
-                let mark = NodeRun { phase: RunPhase::Drained, ..mark.clone() };
+                let mut mark = NodeRun { phase: RunPhase::Drained, ..mark.clone() };
+                let label = marks::EXCLUDED_FROM_LOAD_BALANCERS;
+                let has_label = cluster.node(&name).is_some_and(|node| node.labels.contains_key(label));
+                if self.request.exclude_from_load_balancers && !has_label {
+                    mark.labels_added.push(format!("{label}=true"));
+                }
                 self.set_node(index, NodeState::Marking);
                 let uid = Self::uid_of(&name, cluster);
                 self.send(Target::Node(name.clone()), Command::Mark { node: name, uid, mark }, turn);
@@ -426,6 +431,9 @@ impl Engine {
                 continue;
             };
             let uncordon = NodeRun::of(node).is_some_and(|run| run.was_schedulable);
+            // What was added is taken off even where somebody has uncordoned the node meanwhile.
+            let added = NodeRun::labels_left(node);
+            let labels = added.iter().map(|label| label.split('=').next().unwrap_or(label).to_owned()).collect();
             let is_cordoned = node.unschedulable;
             if let Some(step) = self.nodes.get_mut(index) {
                 step.was_cordoned = is_cordoned;
@@ -433,7 +441,7 @@ impl Engine {
                 step.state = NodeState::Releasing;
             }
             let uid = Self::uid_of(&name, cluster);
-            self.send(Target::Node(name.clone()), Command::Release { node: name, uid, uncordon }, turn);
+            self.send(Target::Node(name.clone()), Command::Release { node: name, uid, uncordon, labels }, turn);
         }
     }
 

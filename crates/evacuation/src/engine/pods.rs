@@ -55,7 +55,7 @@ impl Engine {
             State::Planned => self.advance_planned(step, pod, facts, turn),
             State::Unsure => self.look(step, turn),
             State::Detached => self.advance_detached(step, pod, facts, turn),
-            State::Leaving => self.advance_leaving(step, pod, facts.now, turn),
+            State::Leaving => self.advance_leaving(step, pod, facts, turn),
             State::Shrinking { since, is_seen } => self.advance_shrinking(step, since, is_seen, pod, facts, turn),
             State::Detaching
             | State::Looking
@@ -142,13 +142,21 @@ impl Engine {
         }
     }
 
-    fn advance_leaving(&self, step: &mut Step, pod: &Pod, now: Moment, turn: &mut Turn) {
-        if self.request.policy.is_past_waiting(pod, now.wall) {
+    fn advance_leaving(&self, step: &mut Step, pod: &Pod, facts: &Facts<'_>, turn: &mut Turn) {
+        let now = facts.now.wall;
+        if self.request.policy.is_past_waiting(pod, now) {
             step.state = State::Done(StepEnd::Left);
         } else if self.is_stopping() {
             step.state = State::Done(StepEnd::Terminating);
         } else {
-            Self::wait(step, Wait::Termination { grace_seconds: pod.grace_seconds }, turn);
+            let is_overdue = pod.deletion.is_some_and(|end| now > end);
+            let node = facts.cluster.node(&step.node).filter(|node| !node.ready);
+            let wait = match node {
+                Some(node) if is_overdue => Wait::Kubelet { node: node.name.clone() },
+                _ if is_overdue && !pod.finalizers.is_empty() => Wait::Finalizers { names: pod.finalizers.clone() },
+                _ => Wait::Termination { grace_seconds: pod.grace_seconds },
+            };
+            Self::wait(step, wait, turn);
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cluster_model::budget::Room;
-use cluster_model::disposition::{self, DaemonSetPresence, Disposition};
+use cluster_model::disposition::{self, DaemonSetPresence, Disposition, LeaveReason};
 use cluster_model::identity::{NodeName, ObjectKey, PodId, Uid, WorkloadRef};
 use cluster_model::kubevirt::Decision;
 use cluster_model::pod::Pod;
@@ -153,6 +153,15 @@ pub fn plan_pod(
     match disposition::classify(pod, &request.policy, daemon_set_presence(pod, cluster), is_ours, now) {
         Disposition::Leave(reason) => {
             plan.reason = Some(leave_words(reason).to_owned());
+            let services: BTreeSet<_> = cluster
+                .traffic_of(&pod.id.namespace, &pod.id.uid)
+                .into_iter()
+                .map(|traffic| traffic.service.name)
+                .collect();
+            if reason == LeaveReason::DaemonSet && !services.is_empty() {
+                let names: Vec<_> = services.into_iter().collect();
+                plan.warnings.push(format!("serves on behind Service {}", names.join(" and ")));
+            }
             (plan, None)
         }
         Disposition::Refuse(refusal) => {
@@ -188,7 +197,7 @@ fn plan_move(
     let startup = startup_of(pod, cluster);
     let grace = request.grace_seconds.map_or(pod.grace_seconds, i64::from);
     let grace = u64::try_from(grace).unwrap_or(0);
-    let settle = request.settle.as_secs();
+    let settle = request.settle_of(pod, cluster).as_secs();
     let handover = if is_ours {
         Ok(Some("it was detached by an earlier run, which goes on"))
     } else {

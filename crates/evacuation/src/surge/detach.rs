@@ -282,7 +282,7 @@ mod tests {
 
     fn chooser(kind: &'static str, pairs: &[(&str, &str)]) -> Change {
         let selectors = vec![fixtures::selector(pairs)];
-        Change::Chooser(PodChooser { kind, key: ObjectKey::new("shop", "x"), selectors })
+        Change::Chooser(PodChooser { kind, key: ObjectKey::new("shop", "x"), selectors, has_load_balancer: false })
     }
 
     #[test]

@@ -45,7 +45,7 @@ impl World {
                 let text = serde_json::to_string(mark).unwrap();
                 self.change_node(node, |node| node.run = Some(text));
             }
-            Command::Release { node, uid, uncordon } => {
+            Command::Release { node, uid, uncordon, .. } => {
                 self.guard(node, uid);
                 self.change_node(node, |node| {
                     node.run = None;
