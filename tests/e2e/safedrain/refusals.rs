@@ -1,7 +1,8 @@
 //! kubectl's refusals: found before anything is touched, each with the flag that lets the pod go.
 
-use e2e::{ControlPlane, Namespace, Plugin};
+use e2e::{ControlPlane, Kubectl, Namespace, Plugin};
 use k8s_openapi::api::core::v1::Pod;
+use serde_json::json;
 
 #[tokio::test]
 async fn each_refusal_names_its_pod_and_its_flag_and_changes_nothing() {
@@ -113,4 +114,40 @@ async fn a_right_that_is_missing_is_named_before_anything_happens() {
         run.stdout.contains("you may not patch pods in its namespace"),
         "it is evicted, and the plan says why: {run}"
     );
+}
+
+/// kubectl prints a failed cordon and goes on to evict from a node that takes new pods.
+#[tokio::test]
+async fn a_cordon_that_is_refused_ends_the_run_before_any_pod_is_touched() {
+    let ns = Namespace::fresh(ControlPlane::shared(), "cordon").await;
+    let node = ns.node("old").create().await;
+    ns.deployment("web").ready().await;
+    ns.node("new").create().await;
+    let policy = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy",
+        "metadata": { "name": ns.name() },
+        "spec": {
+            "failurePolicy": "Fail",
+            "matchConstraints": { "resourceRules": [{ "apiGroups": [""], "apiVersions": ["v1"],
+                "operations": ["UPDATE"], "resources": ["nodes"], "resourceNames": [node] }] },
+            "validations": [{ "expression": "!has(object.spec.unschedulable) || !object.spec.unschedulable",
+                "message": "this node stays open" }],
+        },
+    });
+    let binding = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicyBinding",
+        "metadata": { "name": ns.name() },
+        "spec": { "policyName": ns.name(), "validationActions": ["Deny"] },
+    });
+    for object in [policy, binding] {
+        Kubectl::command(&ns, ["apply", "-f", "-"]).stdin(&object.to_string()).run().await.expect_code(0);
+    }
+    e2e::eventually("the policy is in force", std::time::Duration::from_secs(60), || async {
+        let patch = ["patch", "node", &node, "--dry-run=server", "-p", r#"{"spec":{"unschedulable":true}}"#];
+        Kubectl::run(&ns, patch).await.stderr.contains("this node stays open")
+    })
+    .await;
+    let run = Plugin::safedrain(&ns).args([node.as_str()]).run().await.expect_code(4);
+    assert!(run.stderr.contains("this node stays open"), "{run}");
+    assert!(ns.audit().await.evictions().is_empty(), "{run}");
 }
