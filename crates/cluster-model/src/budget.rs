@@ -33,6 +33,13 @@ pub struct Budget {
     pub sync_failure: Option<String>,
 }
 
+impl Budget {
+    /// Whether its numbers say something: its controller has seen its spec, and could compute it.
+    pub fn is_computed(&self) -> bool {
+        self.is_observed && self.sync_failure.is_none()
+    }
+}
+
 impl From<&v1::PodDisruptionBudget> for Budget {
     fn from(budget: &v1::PodDisruptionBudget) -> Self {
         let spec = budget.spec.as_ref();

@@ -11,12 +11,15 @@ pub struct Claim {
     pub key: ObjectKey,
     /// `spec.accessModes`.
     pub access_modes: Vec<String>,
+    /// `spec.volumeName`: the PersistentVolume that it is bound to.
+    pub volume: Option<String>,
 }
 
 impl From<&v1::PersistentVolumeClaim> for Claim {
     fn from(claim: &v1::PersistentVolumeClaim) -> Self {
         let modes = claim.spec.as_ref().and_then(|spec| spec.access_modes.clone());
-        Self { key: ObjectKey::of(&claim.metadata), access_modes: modes.unwrap_or_default() }
+        let volume = claim.spec.as_ref().and_then(|spec| spec.volume_name.clone()).filter(|name| !name.is_empty());
+        Self { key: ObjectKey::of(&claim.metadata), access_modes: modes.unwrap_or_default(), volume }
     }
 }
 

@@ -208,11 +208,13 @@ impl NodeRun {
         if run.v > VERSION { Err(UnknownMark::Newer(run.v)) } else { Ok(Some(run)) }
     }
 
-    /// Returns the labels that the mark of a node tells of, also where somebody has uncordoned the node since: they are
-    /// still there.
+    /// Returns the labels that the mark of a node tells of and that are still there, also where somebody has uncordoned
+    /// the node since.
     pub fn labels_left(node: &Node) -> Vec<String> {
         let run = node.run.as_deref().and_then(|text| serde_json::from_str::<Self>(text).ok());
-        run.map(|run| run.labels_added).unwrap_or_default()
+        let mut labels = run.map(|run| run.labels_added).unwrap_or_default();
+        labels.retain(|label| node.labels.contains_key(label.split('=').next().unwrap_or(label)));
+        labels
     }
 
     /// Returns the name of the program that wrote the mark: `safedrain` of `safedrain/0.1.0`.

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::attachment::Attachment;
 use crate::budget::{self, Budget, Room};
 use crate::claim::Claim;
 use crate::endpoint_slice::EndpointSlice;
@@ -27,6 +28,7 @@ pub struct ClusterSnapshot {
     budgets: BTreeMap<ObjectKey, Budget>,
     slices: BTreeMap<ObjectKey, EndpointSlice>,
     claims: BTreeMap<ObjectKey, Claim>,
+    attachments: BTreeMap<String, Attachment>,
     virtualization: Virtualization,
 }
 
@@ -61,6 +63,10 @@ pub enum Change {
     SliceGone(ObjectKey),
     /// A PersistentVolumeClaim.
     Claim(Claim),
+    /// A VolumeAttachment as it is now.
+    Attachment(Attachment),
+    /// A VolumeAttachment that is gone, by its name.
+    AttachmentGone(String),
     /// An object of KubeVirt's, or one of its pods.
     Virtual(Box<VirtualChange>),
 }
@@ -92,6 +98,8 @@ impl ClusterSnapshot {
             Change::Slice(slice) => drop(self.slices.insert(slice.key.clone(), slice)),
             Change::SliceGone(key) => drop(self.slices.remove(&key)),
             Change::Claim(claim) => drop(self.claims.insert(claim.key.clone(), claim)),
+            Change::Attachment(attachment) => drop(self.attachments.insert(attachment.name.clone(), attachment)),
+            Change::AttachmentGone(name) => drop(self.attachments.remove(&name)),
             Change::Virtual(change) => self.virtualization.apply(*change),
         }
     }
@@ -191,6 +199,20 @@ impl ClusterSnapshot {
     /// One claim.
     pub fn claim(&self, key: &ObjectKey) -> Option<&Claim> {
         self.claims.get(key)
+    }
+
+    /// All known VolumeAttachments.
+    pub fn attachments(&self) -> impl Iterator<Item = &Attachment> {
+        self.attachments.values()
+    }
+
+    /// The volumes that are attached to a node, and that none of these pods mounts.
+    pub fn volumes_left<'a>(&'a self, node: &'a NodeName, staying: impl Iterator<Item = &'a Pod>) -> Vec<&'a str> {
+        let claims = staying.flat_map(|pod| pod.claims.iter().map(|name| ObjectKey::new(&pod.id.namespace, name)));
+        let kept: BTreeSet<_> = claims.filter_map(|key| self.claim(&key)?.volume.clone()).collect();
+        let here = self.attachments.values().filter(|attachment| attachment.node == *node);
+        // A volume that is written in a pod itself has no name of its own: whose it is cannot be told.
+        here.filter_map(|attachment| attachment.volume.as_deref()).filter(|volume| !kept.contains(*volume)).collect()
     }
 
     /// Where a pod receives traffic now: each Service and address type in which it is a ready endpoint.

@@ -77,6 +77,10 @@ pub(crate) enum CommandError {
         #[source]
         source: std::io::Error,
     },
+    #[error(
+        "--exclude-from-lb takes a node out of the load balancers when its pods are gone, and only virtual machines leave"
+    )]
+    ExcludeWithoutPods,
     #[error("--report {}: a report is written as JSON, into a file whose name ends in .json", .0.display())]
     ReportForm(PathBuf),
     #[error("the report cannot be written into {}; nothing was changed", .path.display())]
@@ -187,6 +191,7 @@ impl Remedies for CommandError {
             ],
             Self::Report { .. } => vec![Remedy::Flag("--report FILE.json".to_owned())],
             Self::Keeping { .. } => vec![Remedy::Flag("--backup-dir DIR".to_owned())],
+            Self::ExcludeWithoutPods => vec![Remedy::Flag("--with-pods".to_owned())],
             Self::FieldManager | Self::ReportForm(_) | Self::Selector(..) => vec![],
             Self::LeaseLostEarly { plugin, .. } => vec![marks_remedy(plugin)],
             Self::Lease { source, plugin } => lease_remedies(source, plugin),
@@ -266,6 +271,7 @@ impl CommandError {
             | Self::NoRehearsal(_)
             | Self::FieldManager
             | Self::ReportForm(_)
+            | Self::ExcludeWithoutPods
             | Self::Selector(..) => ExitStatus::Usage,
             Self::UnknownNode { .. }
             | Self::UnknownPool { .. }

@@ -210,6 +210,11 @@ pub struct RunFlags {
           default_value = "false", hide_default_value = true, value_parser = parse_boolean, action = ArgAction::Set)]
     pub exclude_from_lb: bool,
 
+    /// Wait until the volumes of the pods that left are detached from their node
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+          default_value = "true", value_parser = parse_boolean, action = ArgAction::Set)]
+    pub wait_volumes: bool,
+
     /// Write what the run came to into this file, as JSON
     #[arg(long, value_name = "FILE.json")]
     pub report: Option<PathBuf>,

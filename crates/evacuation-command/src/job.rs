@@ -7,7 +7,7 @@ use cluster_model::disposition::DrainPolicy;
 use cluster_model::identity::NodeName;
 use cluster_model::kubevirt::{NonMigratable, VmPolicy};
 use cluster_model::selector::Selector;
-use evacuation::guests::GuestRequest;
+use evacuation::guests::{GuestRequest, Moves};
 use evacuation::request::{DrainRequest, Jobs, Removal, Strategy};
 use evacuation_runner::lease::TakeOver;
 use kubectl_common::duration::GoDuration;
@@ -106,6 +106,9 @@ impl Job {
         if field_manager.chars().count() > LONGEST_FIELD_MANAGER {
             return Err(CommandError::FieldManager);
         }
+        if run.exclude_from_lb && args.moves() == Moves::GuestsOnly {
+            return Err(CommandError::ExcludeWithoutPods);
+        }
         let request = DrainRequest { moves: args.moves(), guests: guests(args.guests(), pods), ..request(pods, run)? };
         let goal = goal(args.nodes(), run, plugin)?;
         Ok(Self {
@@ -164,6 +167,7 @@ fn request(pods: &PodFlags, run: &RunFlags) -> Result<DrainRequest, CommandError
         keeps_manifests: pods.backup_dir.is_some(),
         settle: pods.settle.map_or(defaults.settle, GoDuration::get),
         settle_behind_load_balancer: pods.settle.map_or(defaults.settle_behind_load_balancer, GoDuration::get),
+        waits_for_volumes: run.wait_volumes,
         exclude_from_load_balancers: run.exclude_from_lb,
         replacement_timeout: pods.replacement_timeout.limit().unwrap_or(Duration::MAX / 2),
         node_timeout: run.timeout.limit(),

@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use cluster_model::identity::PodId;
-use evacuation::plan::{Action, DrainPlan};
+use evacuation::plan::DrainPlan;
 use evacuation_runner::documents;
 use kubectl_common::failure::Failure;
 use serde_json::{Map, Value, json};
@@ -22,14 +22,13 @@ const SET_BY_OTHERS: [&str; 5] = ["nodeName", "serviceAccount", "priority", "pre
 /// What the API server makes every pod tolerate for five minutes.
 const DEFAULT_TOLERATIONS: [&str; 2] = ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"];
 
-/// Writes a manifest of each pod of the plan that goes and has no controller. Returns the files.
+/// Writes a manifest of each pod of the plan that goes and that nobody makes again. Returns the files.
 ///
 /// # Errors
 ///
 /// A pod cannot be read, or its file cannot be written: then none may go.
 pub(crate) async fn keep(session: &Session, folder: &Path, plan: &DrainPlan) -> Result<Vec<PathBuf>, Failure> {
-    let is_lost = |action: Action| matches!(action, Action::Evict | Action::Wait);
-    let lost: Vec<_> = plan.pods().filter(|(_, pod)| pod.owner.is_none() && is_lost(pod.action)).collect();
+    let lost: Vec<_> = plan.pods().filter(|(_, pod)| pod.is_lost).collect();
     let failed = |path: &Path| {
         let path = path.to_owned();
         move |source| CommandError::Keeping { path, source }

@@ -67,7 +67,11 @@ pub(crate) async fn look(
     let with_handovers = request.strategy != Strategy::Evict;
     let selector = job.pod_selector.as_ref().map(|selector| selector.text.as_str());
     let scope = match request.moves {
-        Moves::Everything => Scope::Pods { with_handovers },
+        Moves::Everything => Scope::Pods {
+            with_handovers,
+            with_turns: request.may_take_turns(),
+            with_volumes: request.waits_for_volumes,
+        },
         Moves::GuestsOnly => Scope::GuestsOnly,
     };
     let mut observation = observe::for_drain(&session.access, all_nodes, &targets, selector, scope)

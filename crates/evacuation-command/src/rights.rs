@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use api_access::rights::{self as review, MissingRight, Need, Right};
 use cluster_model::kubevirt::Means;
-use evacuation::plan::{Action, DrainPlan, Method, PodPlan};
+use evacuation::plan::{Action, DrainPlan, PodPlan};
 use evacuation::request::{DrainRequest, Removal};
 use evacuation_runner::observe::Observation;
 use evacuation_runner::rights;
@@ -16,14 +16,20 @@ use crate::session::Session;
 
 /// What a drain needs, unless it can do without: `patch pods` decides in the plan how pods leave.
 pub(crate) fn of_drain(request: &DrainRequest, plan: &DrainPlan, observation: &Observation) -> Vec<Need> {
-    let leaving = plan.pods().filter(|(_, pod)| matches!(pod.action, Action::Handover | Action::Evict));
+    // What is waited for is evicted once it has ended, unless it is terminating already.
+    let is_ending = |pod: &PodPlan| observation.cluster.pod(&pod.pod).is_some_and(|pod| pod.is_terminating());
+    let leaving = plan.pods().filter(|(_, pod)| match pod.action {
+        Action::Handover | Action::Evict => true,
+        Action::Wait => !is_ending(pod),
+        Action::Leave | Action::Refuse => false,
+    });
     let leaving = leaving.map(|(_, pod)| pod.pod.namespace.clone()).collect();
     let mut needs = vec![Need::everywhere(rights::PATCH_NODES), Need::within(removal_of(request), leaving)];
     // What goes round a budget, and what has several of them, is deleted.
-    let past = plan.pods().filter(|(_, pod)| pod.method == Method::Delete || needs_deletion(pod, observation));
+    let past = plan.pods().filter(|(_, pod)| pod.bypasses_budget || needs_deletion(pod, observation));
     needs.push(Need::within(rights::DELETE_PODS, past.map(|(_, pod)| pod.pod.namespace.clone()).collect()));
     if request.keeps_manifests {
-        let lost = plan.pods().filter(|(_, pod)| pod.owner.is_none() && pod.action == Action::Evict);
+        let lost = plan.pods().filter(|(_, pod)| pod.is_lost);
         needs.push(Need::within(rights::GET_PODS, lost.map(|(_, pod)| pod.pod.namespace.clone()).collect()));
     }
     needs.extend(of_guests(request, plan, observation));
@@ -110,7 +116,8 @@ fn of_the_view(observation: &Observation) -> Vec<Need> {
         Need::within(rights::WATCH_ENDPOINT_SLICES, handovers.clone()),
         Need::within(rights::WATCH_BUDGETS, handovers.iter().cloned().chain(budgets).collect()),
     ];
-    others.into_iter().chain(guests.into_iter().flatten()).collect()
+    let attachments = observation.watches_attachments.then(|| Need::everywhere(rights::WATCH_ATTACHMENTS));
+    others.into_iter().chain(attachments).chain(guests.into_iter().flatten()).collect()
 }
 
 /// Asks the server which of these the user lacks.

@@ -168,7 +168,11 @@ async fn look(job: &Job, named: &[NodeName], output: &Output) -> Result<Found, F
     look::check_marks(&nodes, &targets)?;
     // Where no pod was detached there is nothing to know of workloads.
     let only_guests = job.request.moves == Moves::GuestsOnly && found.is_empty();
-    let scope = if only_guests { Scope::GuestsOnly } else { Scope::Pods { with_handovers: false } };
+    let scope = if only_guests {
+        Scope::GuestsOnly
+    } else {
+        Scope::Pods { with_handovers: false, with_turns: false, with_volumes: false }
+    };
     let stopped: BTreeSet<String> = nodes
         .iter()
         .filter(|node| targets.contains(&node.name))

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::io;
 
+use cluster_model::attachment::Attachment;
 use cluster_model::budget::Budget;
 use cluster_model::endpoint_slice::EndpointSlice;
 use cluster_model::identity::{NodeName, ObjectKey, PodId, Uid};
@@ -21,6 +22,7 @@ use k8s_openapi::api::apps::v1 as apps;
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::discovery::v1 as discovery;
 use k8s_openapi::api::policy::v1 as policy;
+use k8s_openapi::api::storage::v1 as storage;
 use kube::api::DynamicObject;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
@@ -72,6 +74,7 @@ enum Key {
     Migration(ObjectKey, Uid),
     GuestsPod(PodId),
     Host(NodeName),
+    Attachment(String),
 }
 
 impl Key {
@@ -88,6 +91,7 @@ impl Key {
             Self::ReplicaSet(uid) => Change::ReplicaSetGone(uid),
             Self::Budget(key) => Change::BudgetGone(key),
             Self::Slice(key) => Change::SliceGone(key),
+            Self::Attachment(name) => Change::AttachmentGone(name),
         }
     }
 }
@@ -103,6 +107,7 @@ impl LiveView {
             succession_namespaces,
             eviction_namespaces,
             guest_namespaces,
+            watches_attachments,
             selected: _,
         } = observation;
         let whole: BTreeSet<_> = handover_namespaces.union(&succession_namespaces).cloned().collect();
@@ -182,6 +187,14 @@ impl LiveView {
                     vec![(Key::Budget(budget.key.clone()), Change::Budget(budget))]
                 },
             ));
+        }
+        if watches_attachments {
+            let known = cluster.attachments().map(|attachment| Key::Attachment(attachment.name.clone())).collect();
+            let attachments = Api::<storage::VolumeAttachment>::all(client());
+            sources.push(source(attachments, watcher::Config::default(), known, |attachment| {
+                let attachment = Attachment::from(attachment);
+                vec![(Key::Attachment(attachment.name.clone()), Change::Attachment(attachment))]
+            }));
         }
         if let Some(namespaces) = guest_namespaces {
             sources.extend(guest_sources(access, &namespaces, &cluster));

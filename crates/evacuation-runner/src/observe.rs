@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
+use cluster_model::attachment::Attachment;
 use cluster_model::budget::Budget;
 use cluster_model::claim::Claim;
 use cluster_model::endpoint_slice::EndpointSlice;
@@ -21,6 +22,7 @@ use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::discovery::v1 as discovery;
 use k8s_openapi::api::networking::v1 as networking;
 use k8s_openapi::api::policy::v1 as policy;
+use k8s_openapi::api::storage::v1 as storage;
 use kube::api::ListParams;
 use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
@@ -56,6 +58,8 @@ pub struct Observation {
     pub succession_namespaces: BTreeSet<String>,
     /// The other namespaces with pods that have to go.
     pub eviction_namespaces: BTreeSet<String>,
+    /// Whether the volumes of pods that leave are waited for, and so watched.
+    pub watches_attachments: bool,
     /// The pods on the nodes that `--pod-selector` lets through; `None`: all.
     pub selected: Option<BTreeSet<Uid>>,
     /// Where the virtual machines on the nodes live; `None`: nobody looked for any.
@@ -114,6 +118,10 @@ pub enum Scope {
     Pods {
         /// Whether some may be handed over; without, fewer kinds are listed.
         with_handovers: bool,
+        /// Whether some may be evicted one after another: then the others of their workloads are looked at as well.
+        with_turns: bool,
+        /// Whether their volumes are to be detached as well.
+        with_volumes: bool,
     },
     /// Only virtual machines are to leave: of what is around them only the budgets matter.
     GuestsOnly,
@@ -169,14 +177,33 @@ pub async fn for_drain(
         .try_collect()
         .await?;
     changes.into_iter().flatten().for_each(|change| cluster.apply(change));
+    let with_volumes = matches!(scope, Scope::Pods { with_volumes: true, .. });
+    let watches_attachments = with_volumes && cluster.pods().any(|pod| is_on(pod, targets) && !pod.claims.is_empty());
+    if watches_attachments {
+        each_page(
+            access,
+            &Api::<storage::VolumeAttachment>::all(access.client.clone()),
+            None,
+            &ListParams::default(),
+            |one| {
+                cluster.apply(Change::Attachment(Attachment::from(&one)));
+            },
+        )
+        .await?;
+    }
     Ok(Observation {
         cluster,
+        watches_attachments,
         handover_namespaces,
         succession_namespaces,
         eviction_namespaces,
         selected,
         guest_namespaces: None,
     })
+}
+
+fn is_on(pod: &Pod, nodes: &[NodeName]) -> bool {
+    pod.node.as_ref().is_some_and(|node| nodes.contains(node))
 }
 
 /// What a namespace has to be looked at for.
@@ -208,8 +235,8 @@ enum Listed {
 }
 
 fn needs(cluster: &ClusterSnapshot, scope: Scope) -> BTreeMap<String, Needs> {
-    let with_handovers = match scope {
-        Scope::Pods { with_handovers } => with_handovers,
+    let (with_handovers, with_turns, with_volumes) = match scope {
+        Scope::Pods { with_handovers, with_turns, with_volumes } => (with_handovers, with_turns, with_volumes),
         Scope::GuestsOnly => {
             let guests = cluster.pods().filter(|pod| evacuation::guests::is_guests_pod(pod));
             let budgets = Needs { only_budgets: true, ..Needs::default() };
@@ -221,7 +248,8 @@ fn needs(cluster: &ClusterSnapshot, scope: Scope) -> BTreeMap<String, Needs> {
         let owner = owner_kind(pod);
         let scope = scopes.entry(pod.id.namespace.clone()).or_default();
         scope.daemon_sets |= owner == OwnerKind::DaemonSet;
-        scope.succession |= with_handovers && takes_turns(pod);
+        scope.claims |= with_volumes && !pod.claims.is_empty();
+        scope.succession |= with_turns && takes_turns(pod);
         // A pod that an earlier run detached is watched like one that this run will, whatever the strategy.
         if (with_handovers && owner == OwnerKind::ReplicaSet) || pod.detached.is_some() {
             scope.handover = true;
@@ -238,10 +266,10 @@ impl Needs {
         }
         let mut kinds = vec![Listed::ReplicaSets, Listed::Budgets, Listed::Slices];
         if self.handover {
-            kinds.extend([Listed::Deployments, Listed::Jobs, Listed::Services, Listed::NetworkPolicies]);
+            kinds.extend([Listed::Deployments, Listed::Jobs, Listed::NetworkPolicies]);
         }
         if self.handover || self.succession {
-            kinds.extend([Listed::Pods, Listed::StatefulSets, Listed::ReplicationControllers]);
+            kinds.extend([Listed::Pods, Listed::StatefulSets, Listed::ReplicationControllers, Listed::Services]);
         }
         if self.handover || self.daemon_sets {
             kinds.push(Listed::DaemonSets);

@@ -53,5 +53,7 @@ pub const RESTART_MACHINES: Right =
     Right::on_subresource("update", "subresources.kubevirt.io", "virtualmachines", "restart");
 /// To stop a virtual machine.
 pub const STOP_MACHINES: Right = Right::on_subresource("update", "subresources.kubevirt.io", "virtualmachines", "stop");
+/// To see when volumes are detached.
+pub const WATCH_ATTACHMENTS: Right = Right::new("watch", "storage.k8s.io", "volumeattachments");
 /// To see when a budget has room.
 pub const WATCH_BUDGETS: Right = Right::new("watch", "policy", "poddisruptionbudgets");

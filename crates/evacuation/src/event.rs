@@ -41,6 +41,13 @@ pub enum Event {
         /// The node.
         node: NodeName,
     },
+    /// All pods that could leave have left, and volumes of theirs are still attached.
+    VolumesAttached {
+        /// The node.
+        node: NodeName,
+        /// The PersistentVolumes.
+        volumes: Vec<String>,
+    },
     /// The server will not cordon, mark or release the node.
     NodeFailed {
         /// The node.

@@ -40,6 +40,8 @@ pub struct DrainRequest {
     pub settle_behind_load_balancer: Duration,
     /// Whether a node that is drained is taken out of the load balancers, until that is undone.
     pub exclude_from_load_balancers: bool,
+    /// Whether a node is drained only when the volumes of its pods are detached.
+    pub waits_for_volumes: bool,
     /// How long a replacement may take before the old pod is attached again.
     pub replacement_timeout: Duration,
     /// `--timeout`, for each node; `None`: for ever.
@@ -130,9 +132,19 @@ impl SurgeLimit {
 
 impl DrainRequest {
     /// Whether the pods of its workload are evicted one after another, each when the last one's successor is Ready.
-    /// `--strategy=evict` and `--disable-eviction` are kubectl's way, and know no turns.
-    pub fn takes_turns(&self, pod: &Pod) -> bool {
-        self.strategy != Strategy::Evict && self.removal != Removal::Delete && owners::takes_turns(pod)
+    /// `--strategy=evict` and `--disable-eviction` are kubectl's way, and know no turns; what goes past a budget always does.
+    pub fn takes_turns(&self, pod: &Pod, bypasses_budget: bool) -> bool {
+        (bypasses_budget || !self.is_kubectls_way()) && owners::takes_turns(pod)
+    }
+
+    /// Whether pods go as `kubectl drain` has them go.
+    pub fn is_kubectls_way(&self) -> bool {
+        self.strategy == Strategy::Evict || self.removal == Removal::Delete
+    }
+
+    /// Whether some pods may take turns, so that the others of their workloads have to be seen.
+    pub fn may_take_turns(&self) -> bool {
+        !self.is_kubectls_way() || !self.allow_downtime.is_empty()
     }
 
     /// How long the traffic of a pod may take to find its replacement. A load balancer outside of the cluster has to see the
@@ -182,6 +194,7 @@ impl Default for DrainRequest {
             settle: Duration::from_secs(2),
             settle_behind_load_balancer: Duration::from_secs(30),
             exclude_from_load_balancers: false,
+            waits_for_volumes: true,
             replacement_timeout: Duration::from_secs(600),
             node_timeout: None,
             moves: Moves::default(),

@@ -93,7 +93,8 @@ async fn a_budget_is_bypassed_for_the_workload_that_is_named_and_for_no_other() 
     Kubectl::run(&ns, ["delete", "statefulset", "queue"]).await.expect_code(0);
     Kubectl::run(&ns, ["wait", "--for=delete", "pod", "-l", "app=queue", "--timeout=60s"]).await.expect_code(0);
     let mut recorder = EndpointRecorder::start(&ns).await;
-    let run = drain(&[&consent]).run().await.expect_code(0);
+    // kubectl's way for everything but this.
+    let run = drain(&[&consent, "--strategy=evict"]).run().await.expect_code(0);
     recorder.stop().await;
     assert_eq!(recorder.fewest_ready("db"), 1, "one at a time: {run}");
     assert!(run.stderr.contains("budget bypassed: pod"), "{run}");

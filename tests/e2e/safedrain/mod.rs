@@ -14,3 +14,4 @@ mod refusals;
 mod several_nodes;
 mod single_replica;
 mod turns;
+mod volumes;

@@ -141,3 +141,22 @@ async fn pods_of_a_replica_set_or_replication_controller_of_its_own_leave_one_by
     recorder.stop().await;
     assert_eq!((recorder.fewest_ready("rs"), recorder.fewest_ready("rc")), (1, 1), "{run}");
 }
+
+/// The pods of a rollout are of one workload, whichever ReplicaSet has them.
+#[tokio::test]
+async fn a_rollout_that_has_one_pod_out_keeps_the_others_where_they_are() {
+    let scene = Scene::open("turns-rollout", |ns| ns.deployment("web").max_surge(0).max_unavailable(1)).await;
+    let sick =
+        json!({ "spec": { "template": { "metadata": { "annotations": { "handover.test/ready-after": "never" } } } } });
+    Kubectl::run(&scene.ns, ["patch", "deployment", "web", "-p", &sick.to_string()]).await.expect_code(0);
+    scene.ns.ready_endpoints("web", 2).await;
+    e2e::eventually("the new pod is there", std::time::Duration::from_secs(60), || async {
+        let run = Kubectl::run(&scene.ns, ["get", "pods", "-l", "app=web", "-o", "name"]).await.expect_code(0);
+        run.stdout.lines().count() == 3
+    })
+    .await;
+    let mut recorder = EndpointRecorder::start(&scene.ns).await;
+    let run = Plugin::safedrain(&scene.ns).args([scene.old.as_str(), "--timeout=5s"]).run().await.expect_code(4);
+    recorder.stop().await;
+    assert_eq!(recorder.fewest_ready("web"), 2, "{run}");
+}

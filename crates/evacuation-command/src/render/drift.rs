@@ -10,6 +10,7 @@ pub(crate) fn drift_line(drift: &Drift) -> String {
         Drift::Changed(pod, before, after) => {
             format!("  pod {pod}: {} instead of {}", action_words(*after), action_words(*before))
         }
+        Drift::Bypasses(pod) => format!("  pod {pod}: deleted past its budget instead of evicted under it"),
         Drift::VmAppeared(vm, action) => format!("  virtual machine {vm} is new here: {}", vm_words(*action)),
         Drift::VmChanged(vm, before, after) => {
             format!("  virtual machine {vm}: {} instead of {}", vm_words(*after), vm_words(*before))

@@ -12,6 +12,8 @@ use evacuation::request::{DrainRequest, Removal};
 use jiff::{SignedDuration, Timestamp};
 use kubectl_common::report::Output;
 
+use super::notes::listed;
+
 /// A wait that lasts longer is told even where nobody looks at a spinner.
 const WORTH_TELLING: SignedDuration = SignedDuration::from_secs(5);
 
@@ -81,6 +83,9 @@ impl<'a> Narrator<'a> {
                 }
                 Moves::GuestsOnly => self.result(&format!("node/{node} emptied of virtual machines")),
             },
+            Event::VolumesAttached { node, volumes } => {
+                self.note(&format!("node {node}: waiting until volumes are detached: {}", listed(volumes)));
+            }
             Event::NodeFailed { node, message } => self.output.warning(&format!("node {node}: {message}")),
             Event::PodAppeared { pod } => self.note(&format!("pod {pod} was bound after the plan was made")),
             Event::PodDetached { pod, resumed: false } => {

@@ -85,7 +85,7 @@ impl Engine {
                 };
                 let counted = facts.cluster.budgets_of(pod).map(|budget| (budget, healthy(budget)));
                 let has_one_to_spare =
-                    |budget: &Budget, healthy| budget.is_observed && healthy > budget.desired_healthy;
+                    |budget: &Budget, healthy| budget.is_computed() && healthy > budget.desired_healthy;
                 let closed = counted.into_iter().find(|(budget, healthy)| !has_one_to_spare(budget, *healthy));
                 closed.map_or(WayOut::Delete { bypasses: false }, |(budget, healthy)| wait(budget, healthy))
             }

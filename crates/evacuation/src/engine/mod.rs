@@ -147,6 +147,8 @@ pub struct Engine {
     readiness: Readiness,
     /// The last pods that were sent away, by the workload's uid.
     predecessors: BTreeMap<Uid, Predecessor>,
+    /// The workloads whose owners make no other pod in the place of one that is gone, as was seen.
+    solitary: std::collections::BTreeSet<Uid>,
     next_command: u64,
     finished: bool,
 }
@@ -178,7 +180,7 @@ impl Engine {
         for (node, pod) in plan.pods() {
             match pod.action {
                 Action::Handover | Action::Evict | Action::Wait => {
-                    let step = Step::planned(pod, node.clone(), engine.request.removal);
+                    let step = Step::planned(pod, node.clone());
                     engine.steps.insert(pod.pod.clone(), step);
                 }
                 Action::Leave | Action::Refuse => drop(engine.left.insert(pod.pod.clone())),
@@ -230,6 +232,7 @@ impl Engine {
             pending: BTreeMap::new(),
             readiness: Readiness::default(),
             predecessors: BTreeMap::new(),
+            solitary: std::collections::BTreeSet::new(),
             next_command: 0,
             finished: false,
         }

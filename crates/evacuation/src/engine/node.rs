@@ -14,7 +14,7 @@ use super::step::{CONFLICT_PATIENCE, State, Step, StepEnd};
 use super::{Engine, Goal, Posture, Target, Turn};
 use crate::event::{Event, Stop};
 use crate::guests::{self, Moves};
-use crate::plan::{Action, plan_pod};
+use crate::plan::plan_pod;
 
 /// One node of the run.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,6 +31,8 @@ pub(super) struct NodeStep {
     /// The `resourceVersion` that the guarded patch failed on, and for how long a newer one is waited for.
     stale_version: Option<String>,
     stale_until: Duration,
+    /// How many volumes were still attached when that was told last.
+    volumes_left: usize,
     /// Since when all virtual machines are settled and something of them is still there.
     pub(super) remnants_since: Option<Duration>,
     /// Whether the proof that no virtual machine is left was told.
@@ -74,6 +76,7 @@ impl NodeStep {
             unanswered: 0,
             stale_version: None,
             stale_until: Duration::ZERO,
+            volumes_left: 0,
             remnants_since: None,
             has_proof: false,
             taint: Taint::Unknown,
@@ -222,17 +225,17 @@ impl Engine {
             if !is_guests || !pod.is_terminal() {
                 turn.events.push(Event::PodAppeared { pod: pod.id.clone() });
             }
-            let mut step = Step::planned(&plan, name.clone(), self.request.removal);
+            let mut step = Step::planned(&plan, name.clone());
             // Nobody has looked for virtual machines, so nobody knows what its eviction would do.
             let is_unknown_guest = is_guests && !pod.is_terminal();
             let unknown =
                 || (String::from("is a virtual machine's"), String::from("the same command moves it as well"));
             let refusal = refusal.map(|(_, message, remedy)| (message, remedy));
             // Its manifest has not been kept.
-            let is_unkept = self.request.keeps_manifests && pod.controller.is_none() && !pod.is_terminal();
+            let is_unkept = self.request.keeps_manifests && plan.is_lost;
             let unkept =
-                || (String::from("has no controller"), String::from("the same command keeps its manifest first"));
-            let refusal = refusal.or_else(|| (is_unkept && plan.action == Action::Evict).then(unkept));
+                || (String::from("nobody makes it again"), String::from("the same command keeps its manifest first"));
+            let refusal = refusal.or_else(|| is_unkept.then(unkept));
             if let Some((message, remedy)) = if is_unknown_guest { Some(unknown()) } else { refusal } {
                 let reason = format!("it appeared after the plan was made and {message} ({remedy})");
                 turn.events.push(Event::PodGivenUp { pod: pod.id.clone(), reason: reason.clone() });
@@ -273,7 +276,7 @@ impl Engine {
             self.stop(Stop::Failed { node: name }, turn);
             return;
         }
-        if !self.prove_empty(index, cluster, now, turn) {
+        if !self.prove_empty(index, cluster, now, turn) || !self.are_volumes_detached(index, cluster, turn) {
             return;
         }
         let Some(node) = self.nodes.get(index) else { return };
@@ -286,8 +289,13 @@ impl Engine {
                 let mut mark = NodeRun { phase: RunPhase::Drained, ..mark.clone() };
                 let label = marks::EXCLUDED_FROM_LOAD_BALANCERS;
                 let has_label = cluster.node(&name).is_some_and(|node| node.labels.contains_key(label));
-                if self.request.exclude_from_load_balancers && !has_label {
-                    mark.labels_added.push(format!("{label}=true"));
+                let added = format!("{label}=true");
+                if self.request.exclude_from_load_balancers && !has_label && !mark.labels_added.contains(&added) {
+                    mark.labels_added.push(added);
+                }
+                // The answer may get lost, and then the label is there already.
+                if let Some(step) = self.nodes.get_mut(index) {
+                    step.mark = Some(mark.clone());
                 }
                 self.set_node(index, NodeState::Marking);
                 let uid = Self::uid_of(&name, cluster);
@@ -298,6 +306,22 @@ impl Engine {
                 turn.events.push(Event::NodeDrained { node: name });
             }
         }
+    }
+
+    /// Whether no volume of a pod that left is attached to the node any more.
+    fn are_volumes_detached(&mut self, index: usize, cluster: &ClusterSnapshot, turn: &mut Turn) -> bool {
+        let Some(node) = self.nodes.get_mut(index).filter(|_| self.request.waits_for_volumes) else { return true };
+        let staying = cluster.pods_on(&node.name).filter(|pod| !pod.is_terminal());
+        let left = cluster.volumes_left(&node.name, staying);
+        if left.is_empty() {
+            return true;
+        }
+        if node.volumes_left != left.len() {
+            node.volumes_left = left.len();
+            let volumes = left.into_iter().map(str::to_owned).collect();
+            turn.events.push(Event::VolumesAttached { node: node.name.clone(), volumes });
+        }
+        false
     }
 
     /// Whether no virtual machine is left on the node that was to go. If one is, the node fails; if something may still go

@@ -100,13 +100,14 @@ impl Engine {
             return;
         }
         if matches!(step.action, Action::Handover | Action::Evict)
-            && let Some(wait) = self.earlier_ones(step, pod, facts.cluster)
+            && let Some(wait) = self.earlier_ones(step, pod, facts)
         {
             return Self::wait(step, wait, turn);
         }
         // A pod that was not Ready when it was planned, and is now, has something to hand over.
         if step.action == Action::Evict
             && pod.is_ready()
+            && !step.may_bypass
             && plan::may_hand_over(pod, &self.request, facts.cluster, &self.circumstances).is_ok()
         {
             step.action = Action::Handover;
@@ -121,18 +122,22 @@ impl Engine {
     }
 
     /// The pods of its node that go before it: all others before those that they may need, then the less important ones by
-    /// their priority classes, then by the number that they carry themselves.
-    fn earlier_ones(&self, step: &Step, pod: &Pod, cluster: &ClusterSnapshot) -> Option<Wait> {
-        let rank = |pod: &Pod| (Importance::of(pod).goes_last(), pod.priority, pod.wishes.order);
-        let own = rank(pod);
-        let others = self.steps.values().filter(|other| other.node == step.node && !other.is_done());
-        let ranks = others.filter_map(|other| cluster.pod(&other.pod)).map(rank);
+    /// their priority classes, then by the number that they carry themselves. Nobody is held up by a pod that is waited for
+    /// until it ends by itself, or by one that should be gone and is not; and a pod that does not serve goes when it may:
+    /// a budget of others may open by its coming up elsewhere. kubectl's way knows no priorities.
+    fn earlier_ones(&self, step: &Step, pod: &Pod, facts: &Facts<'_>) -> Option<Wait> {
+        let by_priority = !self.request.is_kubectls_way();
+        let rank = |pod: &Pod| (if by_priority { pod.priority } else { 0 }, pod.wishes.order);
+        let (own, goes_last) = (rank(pod), Importance::of(pod).goes_last());
         let (mut needing, mut earlier) = (0, 0);
-        for other in ranks.filter(|other| *other < own) {
-            if own.0 && !other.0 {
-                needing += 1;
-            } else {
-                earlier += 1;
+        for other in self.steps.values().filter(|other| other.node == step.node && !other.is_done()) {
+            let Some(its) = facts.cluster.pod(&other.pod) else { continue };
+            let is_overdue = its.deletion.is_some_and(|end| facts.now.wall > end);
+            match (goes_last, Importance::of(its).goes_last()) {
+                (true, false) => needing += 1,
+                (false, true) => {}
+                _ if !pod.is_ready() || other.action == Action::Wait || is_overdue => {}
+                _ => earlier += usize::from(rank(its) < own),
             }
         }
         match (needing, earlier) {

@@ -23,8 +23,7 @@ use cluster_model::marks::DetachRecord;
 use serde::Serialize;
 
 use crate::event::Wait;
-use crate::plan::{Action, Method, PodPlan};
-use crate::request::Removal;
+use crate::plan::{Action, PodPlan};
 
 /// How long after a conflict the view may take to show the newer version. Guarded as it is, the same request can be
 /// sent again at any time; that it has to be means a webhook or a quota was in conflict, not this object.
@@ -56,6 +55,8 @@ pub(super) struct Step {
     pub(super) refusals: u32,
     /// Why it is attached again, once that is decided.
     pub(super) failure: Option<String>,
+    /// Since when it has waited for its turn, for the same reason.
+    pub(super) turn_since: Option<Duration>,
     /// The last wait that was announced.
     pub(super) wait: Option<Wait>,
     /// What took its place.
@@ -132,15 +133,15 @@ impl Step {
             stale_until: Duration::ZERO,
             refusals: 0,
             failure: None,
+            turn_since: None,
             wait: None,
             replacement: None,
         }
     }
 
     /// The step of a pod as it was planned.
-    pub(super) fn planned(plan: &PodPlan, node: NodeName, removal: Removal) -> Self {
-        let may_bypass = plan.method == Method::Delete && removal == Removal::Evict;
-        Self { may_bypass, ..Self::new(plan.pod.clone(), node, plan.action) }
+    pub(super) fn planned(plan: &PodPlan, node: NodeName) -> Self {
+        Self { may_bypass: plan.bypasses_budget, ..Self::new(plan.pod.clone(), node, plan.action) }
     }
 
     pub(super) fn is_done(&self) -> bool {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cluster_model::budget::Room;
-use cluster_model::disposition::{self, DaemonSetPresence, Disposition, LeaveReason};
+use cluster_model::disposition::{self, DaemonSetPresence, Disposition, LeaveReason, Warning};
 use cluster_model::identity::{NodeName, ObjectKey, PodId, Uid, WorkloadRef};
 use cluster_model::kubevirt::Decision;
 use cluster_model::pod::Pod;
@@ -17,6 +17,7 @@ use super::{
 };
 use crate::guests::{self, GuestObstacle, Moves, StrayLauncher};
 use crate::request::{DrainRequest, Removal, Strategy};
+use crate::surge::crew::Crew;
 use crate::surge::detach::{self, Circumstances, Detachable, Obstacle};
 
 /// Plans the drain of `nodes`, in their order. `selected` holds the pods that `--pod-selector` lets through; `None`:
@@ -139,6 +140,8 @@ pub fn plan_pod(
         forecast: Forecast::default(),
         warnings: Vec::new(),
         remedy: None,
+        is_lost: false,
+        bypasses_budget: false,
     };
     let record = cluster.detach_record(pod);
     let is_ours = matches!(record, Some(Ok(_)));
@@ -169,6 +172,8 @@ pub fn plan_pod(
             refuse(plan, RefusalKind::Kubectl(refusal), message.to_owned(), remedy.to_owned())
         }
         Disposition::Move(warnings) => {
+            plan.is_lost =
+                warnings.iter().any(|warning| matches!(warning, Warning::Unmanaged | Warning::DaemonSetMissing));
             plan.warnings.extend(warnings.into_iter().map(|warning| warning_words(warning, request).to_owned()));
             plan_move(plan, pod, is_ours, request, cluster, circumstances)
         }
@@ -219,7 +224,9 @@ fn plan_move(
             plan.action = Action::Evict;
             plan.method = if request.removal == Removal::Delete { Method::Delete } else { Method::Evict };
             plan.reason = obstacle.map(|obstacle| obstacle.to_string());
-            if request.takes_turns(pod) && has_siblings(pod, cluster) {
+            if request.takes_turns(pod, false)
+                && Crew::of(pod, cluster).is_some_and(|crew| crew.members(cluster).count() > 1)
+            {
                 plan.warnings.push("goes when the last pod of its workload is replaced".to_owned());
             }
             // Server time stamps are whole seconds: no start-up is so fast that a Ready pod leaves no gap.
@@ -237,12 +244,12 @@ fn plan_move(
     });
     match dead_end(pod, &plan, cluster) {
         Some((_, message)) if request.allows_downtime(&workload) => {
-            plan.action = Action::Evict;
-            plan.method = Method::Delete;
-            plan.warnings.push(format!("{message}: deleted past it, as --allow-downtime says"));
-            if pod.is_ready() {
-                plan.expected_gap_seconds = startup_of(pod, cluster).map(|seconds| seconds.max(1));
+            // One that is handed over is replaced first, and only then deleted.
+            if plan.action == Action::Evict {
+                plan.method = Method::Delete;
             }
+            plan.bypasses_budget = true;
+            plan.warnings.push(format!("{message}: deleted past it, as --allow-downtime says"));
             (plan, None)
         }
         Some((kind, message)) => {
@@ -283,19 +290,19 @@ fn may_surge(detachable: &Detachable, request: &DrainRequest, cluster: &ClusterS
     request.surge_limit(detachable.max_surge, replicas) > 0
 }
 
-/// Whether its controller has other pods that count.
-fn has_siblings(pod: &Pod, cluster: &ClusterSnapshot) -> bool {
-    let Some(owner) = &pod.controller else { return false };
-    let siblings = cluster.pods_of(&pod.id.namespace).filter(|other| other.is_managed_by(&owner.uid));
-    siblings.filter(|other| other.is_active()).count() > 1
-}
-
 /// Finds a budget under which the eviction API can never let the pod go.
 fn dead_end(pod: &Pod, plan: &PodPlan, cluster: &ClusterSnapshot) -> Option<(RefusalKind, String)> {
     match cluster.room_for(pod) {
         Room::Open => None,
-        // A pod that is handed over is one more than its workload needs: it goes when each of them has one to spare.
-        Room::ManyBudgets(_) if plan.action == Action::Handover => None,
+        // A pod that is handed over is one more than its workload needs: it goes when each of them has one to spare. That
+        // has to be known of each.
+        Room::ManyBudgets(_) if plan.action == Action::Handover => {
+            let unknown = cluster.budgets_of(pod).find(|budget| !budget.is_computed())?;
+            let why = unknown.sync_failure.clone().unwrap_or_else(|| "its controller has not looked at it".to_owned());
+            let name = &unknown.key.name;
+            let message = format!("is held by PodDisruptionBudget {name}, which cannot be computed: {why}");
+            Some((RefusalKind::BudgetNeverAllows, message))
+        }
         Room::ManyBudgets(budgets) => {
             let names: Vec<_> = budgets.iter().map(|budget| budget.name.as_str()).collect();
             let message = format!(
@@ -373,8 +380,8 @@ fn impacts(nodes: &[NodePlan], request: &DrainRequest, cluster: &ClusterSnapshot
         let services =
             cluster.traffic_of(&plan.pod.namespace, &plan.pod.uid).into_iter().map(|traffic| traffic.service);
         for service in services.collect::<BTreeSet<_>>() {
-            let owner = cluster.pod(&plan.pod).filter(|pod| request.takes_turns(pod));
-            let owner = owner.and_then(|pod| Some(pod.controller.as_ref()?.uid.clone()));
+            let owner = cluster.pod(&plan.pod).filter(|pod| request.takes_turns(pod, plan.bypasses_budget));
+            let owner = owner.and_then(|pod| Some(Crew::of(pod, cluster)?.key().clone()));
             let is_lost =
                 plan.action == Action::Evict && owner.is_none_or(|owner| counted.insert((service.clone(), owner)));
             *behind.entry(service).or_default() += usize::from(is_lost);

@@ -14,6 +14,8 @@ pub enum Drift {
     Appeared(PodId, Action),
     /// Something else would happen to this pod.
     Changed(PodId, Action, Action),
+    /// This pod would be deleted past its budget, as somebody has consented, and not be evicted under it.
+    Bypasses(PodId),
     /// A virtual machine that the shown plan did not have.
     VmAppeared(ObjectKey, kubevirt::Action),
     /// Something else would happen to this virtual machine.
@@ -31,11 +33,12 @@ pub fn between(shown: &DrainPlan, current: &DrainPlan) -> Vec<Drift> {
             Some(_) => None,
         }
     });
-    let before: BTreeMap<_, _> = shown.pods().map(|(_, pod)| (&pod.pod, pod.action)).collect();
+    let before: BTreeMap<_, _> = shown.pods().map(|(_, pod)| (&pod.pod, (pod.action, pod.bypasses_budget))).collect();
     let matters = |pod: &&PodPlan| !matches!(pod.action, Action::Leave | Action::Wait);
     let pod_drift = current.pods().map(|(_, pod)| pod).filter(matters).filter_map(|pod| match before.get(&pod.pod) {
         None => Some(Drift::Appeared(pod.pod.clone(), pod.action)),
-        Some(&action) if action != pod.action => Some(Drift::Changed(pod.pod.clone(), action, pod.action)),
+        Some((action, _)) if *action != pod.action => Some(Drift::Changed(pod.pod.clone(), *action, pod.action)),
+        Some((_, false)) if pod.bypasses_budget => Some(Drift::Bypasses(pod.pod.clone())),
         Some(_) => None,
     });
     vm_drift.chain(pod_drift).collect()

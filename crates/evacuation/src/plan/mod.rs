@@ -86,6 +86,10 @@ pub struct PodPlan {
     pub warnings: Vec<String>,
     /// The flag or command that would change the answer.
     pub remedy: Option<String>,
+    /// Whether nobody makes it again, by somebody's consent.
+    pub is_lost: bool,
+    /// Whether it may be deleted past its budgets, by somebody's consent.
+    pub bypasses_budget: bool,
 }
 
 /// Kind and name of an owner; the namespace is the pod's.

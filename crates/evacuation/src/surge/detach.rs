@@ -301,7 +301,11 @@ mod tests {
                 Box::new(|case| {
                     case.pod = case.pod.claim("data");
                     let key = ObjectKey::new("shop", "data");
-                    case.more.push(Change::Claim(Claim { key, access_modes: vec!["ReadWriteMany".into()] }));
+                    case.more.push(Change::Claim(Claim {
+                        key,
+                        access_modes: vec!["ReadWriteMany".into()],
+                        volume: None,
+                    }));
                 }),
             ),
             (

@@ -1,0 +1,48 @@
+//! The pods of one workload, whoever of its controllers manages them: those that stand in for each other.
+
+use cluster_model::identity::Uid;
+use cluster_model::pod::Pod;
+use cluster_model::snapshot::ClusterSnapshot;
+
+use super::family::Family;
+
+/// A workload, seen from one of its pods.
+#[derive(Clone, Debug)]
+pub struct Crew<'a> {
+    namespace: &'a str,
+    owner: &'a Uid,
+    /// Its ReplicaSets, where a Deployment or its like rolls pods from one to the other.
+    family: Option<Family<'a>>,
+}
+
+impl<'a> Crew<'a> {
+    /// Finds the workload of a pod; `None`: nobody manages it.
+    pub fn of(pod: &'a Pod, cluster: &'a ClusterSnapshot) -> Option<Self> {
+        let owner = &pod.controller.as_ref()?.uid;
+        Some(Self { namespace: &pod.id.namespace, owner, family: Family::of(owner, cluster) })
+    }
+
+    /// Which workload it is: the uid of the top owner.
+    pub fn key(&self) -> &'a Uid {
+        let above = self.family.as_ref().and_then(|family| family.own.controller.as_ref());
+        above.map_or(self.owner, |above| &above.uid)
+    }
+
+    /// Its pods, as far as the view shows them.
+    pub fn members<'b>(&'b self, cluster: &'a ClusterSnapshot) -> impl Iterator<Item = &'a Pod> + use<'a, 'b> {
+        let is_member = |pod: &&Pod| match &self.family {
+            Some(family) => family.manages(pod),
+            None => pod.is_managed_by(self.owner),
+        };
+        cluster.pods_of(self.namespace).filter(is_member)
+    }
+
+    /// How many pods it is to have; `None`: nobody says.
+    pub fn wanted(&self, cluster: &ClusterSnapshot) -> Option<usize> {
+        let wanted = match &self.family {
+            Some(family) => Some(family.desired()),
+            None => cluster.replicas_of(self.owner),
+        };
+        wanted.and_then(|wanted| usize::try_from(wanted).ok())
+    }
+}
