@@ -58,7 +58,7 @@ pub(crate) async fn run(
         let drain = Drain { job, session, output, terminal };
         output.status("looking at the cluster");
         let looking = look::look(job, &drain.session, output, targets);
-        let looked = session::patiently(&drain.session, output, looking).await?;
+        let looked = Box::pin(session::patiently(&drain.session, output, looking)).await?;
         Ok::<_, Failure>((drain, looked))
     };
     let looked = interrupts.unless(Box::pin(looking)).await;

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use api_access::rights::{self as review, MissingRight, Need, Right};
 use cluster_model::kubevirt::Means;
+use cluster_model::pod::Pod;
 use evacuation::plan::{Action, DrainPlan, PodPlan};
 use evacuation::request::{DrainRequest, Removal};
 use evacuation_runner::observe::Observation;
@@ -17,7 +18,7 @@ use crate::session::Session;
 /// What a drain needs, unless it can do without: `patch pods` decides in the plan how pods leave.
 pub(crate) fn of_drain(request: &DrainRequest, plan: &DrainPlan, observation: &Observation) -> Vec<Need> {
     // What is waited for is evicted once it has ended, unless it is terminating already.
-    let is_ending = |pod: &PodPlan| observation.cluster.pod(&pod.pod).is_some_and(|pod| pod.is_terminating());
+    let is_ending = |pod: &PodPlan| observation.cluster.pod(&pod.pod).is_some_and(Pod::is_terminating);
     let leaving = plan.pods().filter(|(_, pod)| match pod.action {
         Action::Handover | Action::Evict => true,
         Action::Wait => !is_ending(pod),
