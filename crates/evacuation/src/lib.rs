@@ -15,3 +15,4 @@ pub mod guests;
 pub mod plan;
 pub mod request;
 pub mod surge;
+pub mod wait;

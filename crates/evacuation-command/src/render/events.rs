@@ -6,9 +6,10 @@ use cluster_model::eviction_reply::EvictionReply;
 use cluster_model::identity::{NodeName, ObjectKey, PodId};
 use cluster_model::kubevirt::{Means, MigrationPhase};
 use evacuation::engine::GuestEnd;
-use evacuation::event::{Event, GuestWait, Stop, Wait};
+use evacuation::event::{Event, Stop};
 use evacuation::guests::Moves;
 use evacuation::request::{DrainRequest, Removal};
+use evacuation::wait::{GuestWait, Wait};
 use jiff::{SignedDuration, Timestamp};
 use kubectl_common::report::Output;
 

@@ -12,8 +12,9 @@ use super::facts::Facts;
 use super::input::{Moment, Reply};
 use super::step::{State, Step};
 use super::{Engine, Target, Turn};
-use crate::event::{Event, Wait};
+use crate::event::Event;
 use crate::request::Removal;
+use crate::wait::Wait;
 
 /// How long a refused eviction waits if no watch tells that its budget changed.
 const BUDGET_RETRY: Duration = Duration::from_secs(5);

@@ -7,8 +7,8 @@ use cluster_model::snapshot::ClusterSnapshot;
 use super::facts::Facts;
 use super::readiness::Readiness;
 use super::step::Detachment;
-use crate::event::Wait;
 use crate::surge::family::Family;
+use crate::wait::Wait;
 
 /// The answer for one detached pod.
 pub(super) enum Gate {

@@ -16,7 +16,8 @@ use super::guest_step::{CallOff, CallOffRequest, GuestEnd, GuestId, GuestState, 
 use super::input::{Moment, Reply};
 use super::restore::Restore;
 use super::{Engine, Target, Turn};
-use crate::event::{Event, GuestWait};
+use crate::event::Event;
+use crate::wait::GuestWait;
 
 /// How long nothing may be seen before an evacuation counts as called off: KubeVirt may have been about to make a
 /// migration when the mark went.

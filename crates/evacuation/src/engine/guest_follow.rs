@@ -16,7 +16,8 @@ use super::guest_step::{GuestEnd, GuestState, GuestStep};
 use super::guests::end_of;
 use super::input::Moment;
 use super::{Engine, Target, Turn};
-use crate::event::{Event, GuestWait};
+use crate::event::Event;
+use crate::wait::GuestWait;
 
 /// How long KubeVirt may take to show what it was asked for: the mark, the migration.
 pub(super) const ECHO_PATIENCE: Duration = Duration::from_secs(30);

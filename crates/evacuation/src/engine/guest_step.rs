@@ -15,7 +15,7 @@ use cluster_model::identity::{ControllerRef, NodeName, ObjectKey, Uid};
 use cluster_model::kubevirt::{Action, Decision, Means, MigrationPhase, Outcome, VirtualMachineInstance};
 use serde::Serialize;
 
-use crate::event::GuestWait;
+use crate::wait::GuestWait;
 
 /// Which instance: of all that ever had this name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

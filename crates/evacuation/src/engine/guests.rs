@@ -18,9 +18,10 @@ use super::guest_step::{GuestEnd, GuestId, GuestState, GuestStep};
 use super::input::Moment;
 use super::node::NodeStep;
 use super::{Engine, Goal, Target, Turn};
-use crate::event::{Event, GuestWait};
+use crate::event::Event;
 use crate::guests;
 use crate::request::Removal;
+use crate::wait::GuestWait;
 
 /// How long what is left on a node after all its guests are settled may take to go: pods that KubeVirt tidies up.
 const REMNANT_PATIENCE: Duration = Duration::from_secs(60);

@@ -14,8 +14,9 @@ use super::gate::{self, Gate};
 use super::input::{Moment, Reply};
 use super::step::{CONFLICT_PATIENCE, Detachment, State, Step, StepEnd};
 use super::{Engine, Goal, Target, Turn};
-use crate::event::{Event, Wait};
+use crate::event::Event;
 use crate::surge::detach::{self, Obstacle};
+use crate::wait::Wait;
 
 /// How long the budget may keep a served pod once the run is stopping, before the pod is attached again.
 const BUDGET_PATIENCE: Duration = Duration::from_secs(10);

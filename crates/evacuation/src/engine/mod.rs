@@ -16,6 +16,7 @@
 //! 8. a virtual machine is never ended without the consent that its decision names, its eviction is asked for again only
 //!    while nothing came of the last, and no evacuation of this run goes on after it.
 
+mod closing;
 mod command;
 mod eviction;
 mod facts;

@@ -9,8 +9,9 @@ use super::facts::Facts;
 use super::input::{Moment, Reply};
 use super::step::{Detachment, State, Step, StepEnd};
 use super::{Engine, Goal, Turn};
-use crate::event::{Event, Wait};
+use crate::event::Event;
 use crate::plan::{self, Action};
+use crate::wait::Wait;
 
 impl Engine {
     /// Moves every step on. Pods that are under way come first: what they wait for must not be mixed up with pods that

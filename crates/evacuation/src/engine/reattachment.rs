@@ -11,8 +11,9 @@ use super::gate;
 use super::input::{Moment, Reply};
 use super::step::{CONFLICT_PATIENCE, State, Step, StepEnd};
 use super::{Engine, Target, Turn};
-use crate::event::{Event, Wait};
+use crate::event::Event;
 use crate::surge::family::Family;
+use crate::wait::Wait;
 
 /// How long a ReplicaSet may take to adopt the pod and to shrink.
 const SHRINK_PATIENCE: Duration = Duration::from_secs(60);

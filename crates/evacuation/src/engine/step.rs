@@ -22,8 +22,8 @@ use cluster_model::identity::{NodeName, PodId, Uid};
 use cluster_model::marks::DetachRecord;
 use serde::Serialize;
 
-use crate::event::Wait;
 use crate::plan::{Action, PodPlan};
+use crate::wait::Wait;
 
 /// How long after a conflict the view may take to show the newer version. Guarded as it is, the same request can be
 /// sent again at any time; that it has to be means a webhook or a quota was in conflict, not this object.

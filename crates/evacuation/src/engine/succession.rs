@@ -15,8 +15,8 @@ use cluster_model::snapshot::ClusterSnapshot;
 use super::facts::Facts;
 use super::step::{State, Step};
 use super::{Engine, Turn};
-use crate::event::Wait;
 use crate::surge::crew::Crew;
+use crate::wait::Wait;
 
 /// The last pod of a workload that this run sent away.
 #[derive(Clone, Debug)]
