@@ -117,7 +117,7 @@ async fn what_cannot_be_is_refused_before_anything_is_changed() {
     assert!(audit.changes().is_empty(), "{audit:?}");
 }
 
-/// OBSERVED C2: everything kept but the name makes machines without end, and the webhook lets it through.
+/// Everything kept but the name makes machines without end, and the webhook lets it through.
 #[tokio::test]
 async fn a_naive_copy_runs_away_and_is_stopped() {
     let fleet = Fleet::open("runaway").await;
@@ -169,7 +169,7 @@ async fn a_pool_shrinks_by_its_empty_nodes_one_after_another() {
     shop.never_had_less().await;
 }
 
-/// OBSERVED C6: deleting a copy that refers to its source's objects deletes these.
+/// Deleting a copy that refers to its source's objects deletes these.
 #[tokio::test]
 async fn the_end_of_a_machine_pools_copy_is_not_its_sources() {
     let fleet = Fleet::open("mp").await;
@@ -212,7 +212,7 @@ async fn a_machine_pool_is_copied_its_work_handed_over_and_then_it_is_retired() 
     assert_eq!(copy["metadata"]["annotations"]["handover/copy"], Value::Null, "the copy is a pool like any other");
 }
 
-/// OBSERVED C5: where Cluster API sees no control plane, it deletes the nodes of a MachineDeployment undrained.
+/// Where Cluster API sees no control plane, it deletes the nodes of a MachineDeployment undrained.
 #[tokio::test]
 async fn a_pool_that_nobody_would_drain_is_not_deleted_with_its_pods() {
     let fleet = Fleet::without_control_plane("undrained-md").await;
@@ -232,7 +232,7 @@ async fn a_pool_that_nobody_would_drain_is_not_deleted_with_its_pods() {
     shop.has_lost().await;
 }
 
-/// OBSERVED C7: a topology's controller takes a copied MachineDeployment for a duplicate and stops.
+/// A topology's controller takes a copied MachineDeployment for a duplicate and stops.
 #[tokio::test]
 async fn a_topologys_pool_is_copied_in_its_cluster() {
     let fleet = Fleet::open("topology").await;

@@ -195,7 +195,7 @@ async fn a_static_pool_is_copied_at_its_size_taken_back_copied_again_and_takes_t
     assert_eq!(grove.nodes(&copy).await.len(), 2);
 }
 
-/// OBSERVED K4, K5: of pools with one weight the later name wins, so the work that leaves a pool comes back to it.
+/// Of pools with one weight the later name wins, so the work that leaves a pool comes back to it.
 #[tokio::test]
 async fn without_the_end_of_the_sources_growth_its_work_comes_back_to_it() {
     let grove = Grove::open("weight").await;
@@ -227,7 +227,7 @@ async fn without_the_end_of_the_sources_growth_its_work_comes_back_to_it() {
     shop.never_had_less().await;
 }
 
-/// OBSERVED K11: whoever edits the old pool's template, be it one label, has its nodes replaced at once.
+/// Whoever edits the old pool's template, be it one label, has its nodes replaced at once.
 #[tokio::test]
 async fn the_template_of_the_old_pool_is_never_touched() {
     let grove = Grove::open("drift").await;
@@ -249,7 +249,7 @@ async fn the_template_of_the_old_pool_is_never_touched() {
     eventually("its nodes are out of date", DEADLINE, drifted).await;
 }
 
-/// OBSERVED K8: a pool that is deleted in the background is gone at once, and its nodes are not.
+/// A pool that is deleted in the background is gone at once, and its nodes are not.
 #[tokio::test]
 async fn a_pool_whose_object_is_gone_while_its_nodes_live_is_seen_and_waited_for() {
     let grove = Grove::open("orphan").await;

@@ -104,7 +104,7 @@ async fn a_copy_differs_where_it_is_told_to() {
     }
 }
 
-/// OBSERVED C6: nobody drains a MachinePool whose provider makes no Machines.
+/// Nobody drains a MachinePool whose provider makes no Machines.
 #[tokio::test]
 async fn a_pool_with_pods_is_not_deleted() {
     let fleet = Fleet::open("undrained").await;
