@@ -8,6 +8,7 @@
 //! * [`run::run`] is the only loop: view, answers, timers, interrupts and the lease feed the engine.
 
 pub mod actions;
+mod attachments;
 mod guest_actions;
 
 pub mod documents;

@@ -7,7 +7,6 @@ use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::io;
 
-use cluster_model::attachment::Attachment;
 use cluster_model::budget::Budget;
 use cluster_model::endpoint_slice::EndpointSlice;
 use cluster_model::identity::{NodeName, ObjectKey, PodId, Uid};
@@ -22,13 +21,13 @@ use k8s_openapi::api::apps::v1 as apps;
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::discovery::v1 as discovery;
 use k8s_openapi::api::policy::v1 as policy;
-use k8s_openapi::api::storage::v1 as storage;
 use kube::api::DynamicObject;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
 
+use crate::attachments;
 use crate::kubevirt_api::Kind;
 use crate::observe::Observation;
 use crate::virtual_machines::{self, GUESTS_PODS};
@@ -190,9 +189,9 @@ impl LiveView {
         }
         if watches_attachments {
             let known = cluster.attachments().map(|attachment| Key::Attachment(attachment.name.clone())).collect();
-            let attachments = Api::<storage::VolumeAttachment>::all(client());
-            sources.push(source(attachments, watcher::Config::default(), known, |attachment| {
-                let attachment = Attachment::from(attachment);
+            let plural = String::from("volumeattachments");
+            sources.push(named_source(attachments::api(access), plural, watcher::Config::default(), known, |object| {
+                let attachment = attachments::read(object);
                 vec![(Key::Attachment(attachment.name.clone()), Change::Attachment(attachment))]
             }));
         }

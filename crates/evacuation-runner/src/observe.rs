@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
-use cluster_model::attachment::Attachment;
 use cluster_model::budget::Budget;
 use cluster_model::claim::Claim;
 use cluster_model::endpoint_slice::EndpointSlice;
@@ -22,11 +21,11 @@ use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::discovery::v1 as discovery;
 use k8s_openapi::api::networking::v1 as networking;
 use k8s_openapi::api::policy::v1 as policy;
-use k8s_openapi::api::storage::v1 as storage;
 use kube::api::ListParams;
 use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
 
+use crate::attachments;
 use api_access::{ApiAccess, CallError};
 
 /// How many lists are asked for at a time.
@@ -180,16 +179,9 @@ pub async fn for_drain(
     let with_volumes = matches!(scope, Scope::Pods { with_volumes: true, .. });
     let watches_attachments = with_volumes && cluster.pods().any(|pod| is_on(pod, targets) && !pod.claims.is_empty());
     if watches_attachments {
-        each_page(
-            access,
-            &Api::<storage::VolumeAttachment>::all(access.client.clone()),
-            None,
-            &ListParams::default(),
-            |one| {
-                cluster.apply(Change::Attachment(Attachment::from(&one)));
-            },
-        )
-        .await?;
+        for attachment in attachments::list(access).await? {
+            cluster.apply(Change::Attachment(attachment));
+        }
     }
     Ok(Observation {
         cluster,

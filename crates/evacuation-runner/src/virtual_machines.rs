@@ -14,7 +14,7 @@ use cluster_model::kubevirt::{
 use cluster_model::snapshot::{Change, ClusterSnapshot};
 use k8s_openapi::api::core::v1 as core;
 use kube::Api;
-use kube::api::{DynamicObject, ListParams};
+use kube::api::{ApiResource, DynamicObject, ListParams};
 use serde_json::Value;
 
 use crate::actions::evict_request;
@@ -94,7 +94,8 @@ pub async fn find(access: &ApiAccess) -> Result<Option<Installation>, ListError>
     }
     let mut found = Vec::new();
     let (kubevirts, everything) = (Kind::Installation.all(access), ListParams::default());
-    let read = each_dynamic(access, &kubevirts, Kind::Installation, &everything, |object| {
+    let resource = Kind::Installation.resource();
+    let read = each_dynamic(access, &kubevirts, &resource, &everything, |object| {
         found.push(KubeVirt::from(object));
     });
     match read.await {
@@ -130,11 +131,11 @@ pub async fn observe(
     let everything = ListParams::default();
     let nodes = Api::<core::Node>::all(access.client.clone());
     each_page(access, &nodes, None, &everything, |node| take_in(VirtualChange::Host(Host::from(&node)))).await?;
-    each_dynamic(access, &Kind::Instance.all(access), Kind::Instance, &everything, |object| {
+    each_dynamic(access, &Kind::Instance.all(access), &Kind::Instance.resource(), &everything, |object| {
         take_in(instance_change(object));
     })
     .await?;
-    each_dynamic(access, &Kind::Migration.all(access), Kind::Migration, &everything, |object| {
+    each_dynamic(access, &Kind::Migration.all(access), &Kind::Migration.resource(), &everything, |object| {
         take_in(migration_change(object));
     })
     .await?;
@@ -150,9 +151,11 @@ pub async fn observe(
     for namespace in &namespaces {
         let machines = Kind::Machine.api(access, namespace);
         let mut found = Vec::new();
-        each_dynamic(access, &machines, Kind::Machine, &everything, |object| found.push(machine_change(object)))
-            .await
-            .map_err(|error| ListError { namespace: Some(namespace.clone()), ..error })?;
+        each_dynamic(access, &machines, &Kind::Machine.resource(), &everything, |object| {
+            found.push(machine_change(object));
+        })
+        .await
+        .map_err(|error| ListError { namespace: Some(namespace.clone()), ..error })?;
         for change in found {
             cluster.apply(Change::Virtual(Box::new(change)));
         }
@@ -174,14 +177,13 @@ pub async fn rehearse_eviction(access: &ApiAccess, pod: &PodId) -> Result<Option
 }
 
 /// The objects as JSON, page by page.
-async fn each_dynamic(
+pub(crate) async fn each_dynamic(
     access: &ApiAccess,
     api: &Api<DynamicObject>,
-    kind: Kind,
+    resource: &ApiResource,
     params: &ListParams,
     mut each: impl FnMut(&Value),
 ) -> Result<(), ListError> {
-    let resource = kind.resource();
     let mut params = params.clone();
     if access.chunk_size > 0 {
         params = params.limit(access.chunk_size);
