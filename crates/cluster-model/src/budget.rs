@@ -2,7 +2,7 @@
 //!
 //! Rules: `pkg/registry/core/pod/storage/eviction.go` and `pkg/controller/disruption/disruption.go`.
 
-use k8s_openapi::api::policy::v1;
+use crate::api::policy as v1;
 
 use crate::identity::ObjectKey;
 use crate::pod::{Phase, Pod};

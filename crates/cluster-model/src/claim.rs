@@ -1,6 +1,6 @@
 //! PersistentVolumeClaims, as far as they decide whether two pods may use them at once.
 
-use k8s_openapi::api::core::v1;
+use crate::api::core as v1;
 
 use crate::identity::ObjectKey;
 

@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use k8s_openapi::api::core::v1;
-pub use k8s_openapi::api::core::v1::Taint;
+use crate::api::core as v1;
+pub use crate::api::core::Taint;
 
 use crate::resources::Resources;
 use crate::selector::Labels;

@@ -1,6 +1,6 @@
 //! Which pods a Service really sends traffic to: the ready endpoints of its EndpointSlices.
 
-use k8s_openapi::api::discovery::v1;
+use crate::api::discovery as v1;
 
 use crate::identity::{ObjectKey, Uid};
 

@@ -72,7 +72,7 @@ pub fn landings<K: Ord + Clone>(
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::api::core::v1;
+    use crate::api::core as v1;
     use serde_json::json;
 
     use super::*;

@@ -17,6 +17,7 @@
 //! * [`demand::Demand`] tells whether a node offers what a pod asks for, [`landing::landings`] whether all of them find room.
 //! * [`kubevirt`] knows virtual machines: what happens to each, and when none is left on a node.
 
+pub mod api;
 pub mod attachment;
 pub mod budget;
 pub mod claim;

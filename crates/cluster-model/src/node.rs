@@ -1,6 +1,6 @@
 //! What a drain needs to know of a node.
 
-use k8s_openapi::api::core::v1;
+use crate::api::core as v1;
 
 use crate::identity::{NodeName, Uid};
 use crate::selector::Labels;

@@ -1,8 +1,8 @@
 //! What a drain needs to know of a pod. The rest of the object is dropped when it arrives: a node's 500 pods of 8 KB
 //! must not cost megabytes.
 
+use crate::api::core as v1;
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1;
 
 use crate::identity::{ControllerRef, NodeName, PodId, Uid};
 use crate::marks;

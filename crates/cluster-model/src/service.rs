@@ -1,7 +1,7 @@
 //! Objects that choose pods by label: Services and NetworkPolicies. A detach must not change any such choice.
 
-use k8s_openapi::api::core::v1;
-use k8s_openapi::api::networking::v1 as networking;
+use crate::api::core as v1;
+use crate::api::networking;
 
 use crate::identity::ObjectKey;
 use crate::selector::Selector;

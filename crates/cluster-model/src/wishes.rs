@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1;
+use crate::api::core as v1;
 
 /// The annotation that puts a pod before or after others: a whole number, 0 where there is none; the lowest goes first.
 pub const ORDER: &str = "handover/order";

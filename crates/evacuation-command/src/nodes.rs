@@ -88,7 +88,7 @@ mod tests {
         let nodes: Vec<_> = ["web-1", "web-2", "db-1", "wbe-1x"]
             .into_iter()
             .map(|name| {
-                let mut object = k8s_openapi::api::core::v1::Node::default();
+                let mut object = cluster_model::api::core::Node::default();
                 object.metadata.name = Some(name.to_owned());
                 Node::from(&object)
             })

@@ -1,12 +1,12 @@
 //! Effects: one engine command, one API call, one typed reply. Every write is guarded by a uid or a resourceVersion,
 //! so that no object of the same name is ever hit in another's stead.
 
+use cluster_model::api::core::{Node, Pod};
 use cluster_model::eviction_reply;
 use cluster_model::identity::{NodeName, PodId, Uid};
 use cluster_model::marks::{DETACHED_ANNOTATION, DETACHED_HASH, DetachRecord, NodeRun, RUN_ANNOTATION};
 use cluster_model::pod::{DELETION_COST, TEMPLATE_HASH};
 use evacuation::engine::{Command, Reply};
-use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::policy::v1::Eviction;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{DeleteOptions, ObjectMeta, Preconditions, Status};
 use kube::Api;

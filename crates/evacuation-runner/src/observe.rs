@@ -3,6 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
+use cluster_model::api::apps;
+use cluster_model::api::batch;
+use cluster_model::api::core;
+use cluster_model::api::discovery;
+use cluster_model::api::networking;
+use cluster_model::api::policy;
 use cluster_model::budget::Budget;
 use cluster_model::claim::Claim;
 use cluster_model::endpoint_slice::EndpointSlice;
@@ -15,12 +21,6 @@ use cluster_model::service::PodChooser;
 use cluster_model::snapshot::{Change, ClusterSnapshot};
 use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::apps::v1 as apps;
-use k8s_openapi::api::batch::v1 as batch;
-use k8s_openapi::api::core::v1 as core;
-use k8s_openapi::api::discovery::v1 as discovery;
-use k8s_openapi::api::networking::v1 as networking;
-use k8s_openapi::api::policy::v1 as policy;
 use kube::api::ListParams;
 use kube::{Api, Resource};
 use serde::de::DeserializeOwned;

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use api_access::ApiAccess;
+use cluster_model::api::core;
 use cluster_model::demand::Demand;
 use cluster_model::identity::{NodeName, Uid};
 use cluster_model::resources::Resources;
-use k8s_openapi::api::core::v1 as core;
 use kube::Api;
 use kube::api::ListParams;
 

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use cluster_model::api::core;
 use cluster_model::identity::NodeName;
 use cluster_model::identity::PodId;
 use cluster_model::kubevirt::{
@@ -12,7 +13,6 @@ use cluster_model::kubevirt::{
     VirtualMachineInstance, VirtualMachineReply,
 };
 use cluster_model::snapshot::{Change, ClusterSnapshot};
-use k8s_openapi::api::core::v1 as core;
 use kube::Api;
 use kube::api::{ApiResource, DynamicObject, ListParams};
 use serde_json::Value;

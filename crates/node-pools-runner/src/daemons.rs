@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 
 use api_access::ApiAccess;
+use cluster_model::api::apps;
+use cluster_model::api::core;
 use cluster_model::demand::Demand;
 use cluster_model::identity::{NodeName, ObjectKey, Uid};
 use cluster_model::pod::Pod;
 use cluster_model::resources::Resources;
 use futures::stream::SelectAll;
 use futures::{Stream, StreamExt};
-use k8s_openapi::api::apps::v1 as apps;
-use k8s_openapi::api::core::v1 as core;
 use kube::Api;
 use kube::api::ListParams;
 use kube::runtime::WatchStreamExt;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use api_access::{ApiAccess, CallError};
-use k8s_openapi::api::core::v1;
+use cluster_model::api::core as v1;
 use kube::Api;
 use kube::api::ListParams;
 use node_pools::address::{Address, Resource};

@@ -1,11 +1,11 @@
 //! The pods on nodes, and the volumes that tie them to their place.
 
 use api_access::ApiAccess;
+use cluster_model::api::core as v1;
 use cluster_model::demand::Demand;
 use cluster_model::identity::NodeName;
 use cluster_model::owners::{OwnerKind, owner_kind};
 use cluster_model::pod::Pod;
-use k8s_openapi::api::core::v1;
 use kube::Api;
 use kube::api::ListParams;
 use node_pools::node::PoolNode;

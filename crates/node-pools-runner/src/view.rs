@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 
+use cluster_model::api::core as v1;
 use futures::stream::SelectAll;
 use futures::{Stream, StreamExt};
-use k8s_openapi::api::core::v1;
 use kube::Api;
 use kube::api::{ApiResource, DynamicObject};
 use kube::runtime::WatchStreamExt;

@@ -180,7 +180,7 @@ fn entry(provider: ProviderName, description: String, name: String, label: NodeL
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::api::core::v1;
+    use cluster_model::api::core as v1;
     use serde_json::json;
 
     use super::*;

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use cluster_model::api::core as v1;
 use cluster_model::demand::Offer;
 use cluster_model::identity::{NodeName, Uid};
 use cluster_model::resources::Resources;
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1;
 
 /// Two machines of one kind do not offer the same to the last byte: one is as large as another with so much of it.
 const ALIKE: f64 = 0.98;

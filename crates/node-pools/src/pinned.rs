@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
+use cluster_model::api::core as v1;
 use cluster_model::demand::{Demand, Misfit, Offer, is_reached};
 use cluster_model::identity::PodId;
 use cluster_model::resources::Resources;
-use k8s_openapi::api::core::v1;
 
 use crate::finding::Finding;
 use crate::labels::POOL_LABELS;

@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
+use crate::api::core as v1;
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1;
 
 use crate::demand::Offer;
 use crate::identity::NodeName;

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use k8s_openapi::api::core::v1;
+use crate::api::core as v1;
 
 use super::GROUP;
 use super::instance::VirtualMachineInstance;

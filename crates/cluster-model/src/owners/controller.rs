@@ -1,6 +1,6 @@
 //! Controllers of which only one thing matters here: which orphaned pods they would adopt.
 
-use k8s_openapi::api::{apps, batch, core};
+use crate::api::{apps, batch, core};
 
 use crate::identity::{ObjectKey, Uid};
 use crate::selector::Selector;
@@ -39,25 +39,25 @@ macro_rules! controller_from {
 }
 
 controller_from!(
-    apps::v1::StatefulSet,
+    apps::StatefulSet,
     "StatefulSet",
     |set| Selector::from_label_selector(set.spec.as_ref().map(|spec| &spec.selector)),
     |set| Some(set.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1))
 );
 controller_from!(
-    apps::v1::DaemonSet,
+    apps::DaemonSet,
     "DaemonSet",
     |set| Selector::from_label_selector(set.spec.as_ref().map(|spec| &spec.selector)),
     |_| None
 );
 controller_from!(
-    batch::v1::Job,
+    batch::Job,
     "Job",
     |job| Selector::from_label_selector(job.spec.as_ref().and_then(|spec| spec.selector.as_ref())),
     |_| None
 );
 controller_from!(
-    core::v1::ReplicationController,
+    core::ReplicationController,
     "ReplicationController",
     |controller| Selector::from_map(controller.spec.as_ref().and_then(|spec| spec.selector.as_ref())),
     |controller| Some(controller.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1))

@@ -1,6 +1,6 @@
 //! Deployments: how many pods more than wanted they allow, and whether two generations may run side by side.
 
-use k8s_openapi::api::apps::v1;
+use crate::api::apps as v1;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use crate::identity::{ObjectKey, Uid};

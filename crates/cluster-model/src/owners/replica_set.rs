@@ -1,7 +1,7 @@
 //! ReplicaSets: who is the newest of a Deployment, and what its template would ask of the scheduler.
 
-use k8s_openapi::api::apps::v1;
-use k8s_openapi::api::core::v1::PodSpec;
+use crate::api::apps as v1;
+use crate::api::core::PodSpec;
 
 use crate::identity::{ControllerRef, ObjectKey, Uid};
 use crate::pod::TEMPLATE_HASH;

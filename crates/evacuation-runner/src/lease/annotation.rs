@@ -5,9 +5,9 @@
 
 use std::cell::RefCell;
 
+use cluster_model::api::core::Node;
 use cluster_model::identity::NodeName;
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Node;
 use kube::api::{ListParams, Patch, PatchParams};
 use kube::{Api, ResourceExt};
 use serde::{Deserialize, Serialize};

@@ -7,6 +7,7 @@ use std::path::{MAIN_SEPARATOR, Path, PathBuf};
 use std::{env, fs, io};
 
 use kube::config::{AuthInfo, Cluster, Kubeconfig};
+use serde_json::Value;
 use thiserror::Error;
 
 use crate::environment::Environment;
@@ -160,8 +161,7 @@ fn read(file: &Path) -> Result<Option<Kubeconfig>, KubeconfigError> {
         Err(source) => return Err(KubeconfigError::Read { file: file.to_owned(), source }),
     };
     let text = decode(bytes).ok_or_else(|| KubeconfigError::NotText { file: file.to_owned() })?;
-    let mut kubeconfig = Kubeconfig::from_yaml(&text)
-        .map_err(|error| KubeconfigError::Malformed { file: file.to_owned(), reason: without_contents(&error) })?;
+    let mut kubeconfig = parse(&text).map_err(|reason| KubeconfigError::Malformed { file: file.to_owned(), reason })?;
     refuse_duplicates(file, &kubeconfig)?;
     kubeconfig.current_context = kubeconfig.current_context.filter(|name| !name.is_empty());
     let folder = file.parent().unwrap_or_else(|| Path::new(""));
@@ -189,12 +189,40 @@ fn decode(bytes: Vec<u8>) -> Option<String> {
     text.filter(|text| !text.contains('\0'))
 }
 
-fn without_contents(error: &kube::config::KubeconfigError) -> String {
-    match error {
-        kube::config::KubeconfigError::Parse(yaml) => yaml.without_snippet().to_string(),
-        other => other.to_string(),
+/// Reads the documents of a file as kubectl does: YAML becomes JSON, and JSON the kubeconfig. Not `Kubeconfig::from_yaml`:
+/// a YAML parser made for each of its types would be a thirtieth of the program. The reason of a failure holds nothing
+/// of the file, which may be secret.
+fn parse(text: &str) -> Result<Kubeconfig, String> {
+    let documents = serde_saphyr::from_multiple::<Value>(text).map_err(|error| error.without_snippet().to_string())?;
+    documents.into_iter().try_fold(Kubeconfig::default(), |merged, mut document| {
+        if document.is_null() {
+            return Ok(merged);
+        }
+        write_out_scalars(&mut document, "");
+        let next = serde_json::from_value(document)
+            .map_err(|_| "its fields do not have the types of a kubeconfig's".to_owned())?;
+        merged.merge(next).map_err(|error| error.to_string())
+    })
+}
+
+/// Turns numbers and booleans into text where a kubeconfig has text, as `sigs.k8s.io/yaml` does for kubectl: a password
+/// may be 1234.
+fn write_out_scalars(value: &mut Value, key: &str) {
+    match value {
+        Value::Number(number) => *value = Value::String(number.to_string()),
+        Value::Bool(flag) if !FLAGS.contains(&key) => *value = Value::String(flag.to_string()),
+        Value::Array(items) => items.iter_mut().for_each(|item| write_out_scalars(item, key)),
+        Value::Object(fields) => {
+            for (key, value) in fields.iter_mut().filter(|(key, _)| *key != "extensions" && *key != "preferences") {
+                write_out_scalars(value, key);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::String(_) => {}
     }
 }
+
+/// The fields of a kubeconfig that are booleans.
+const FLAGS: [&str; 3] = ["insecure-skip-tls-verify", "disable-compression", "provideClusterInfo"];
 
 fn refuse_duplicates(file: &Path, kubeconfig: &Kubeconfig) -> Result<(), KubeconfigError> {
     let clusters = kubeconfig.clusters.iter().map(|named| ("clusters", &named.name));

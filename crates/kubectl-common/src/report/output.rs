@@ -138,9 +138,12 @@ impl Output {
         self.sinks().write_document(written);
     }
 
-    /// Writes one YAML document to stdout.
+    /// Writes one YAML document to stdout, its keys sorted as kubectl sorts them.
     pub fn yaml(&self, document: &impl Serialize) {
-        let written = serde_saphyr::to_string(document).map_err(OutputError::Yaml);
+        // By way of JSON, as kubectl does: one writer of YAML instead of one for each type.
+        let json = serde_json::to_string(document).and_then(|text| serde_json::from_str::<serde_json::Value>(&text));
+        let written = json.map_err(OutputError::Json);
+        let written = written.and_then(|json| serde_saphyr::to_string(&json).map_err(OutputError::Yaml));
         self.sinks().write_document(written);
     }
 

@@ -1,4 +1,4 @@
-use k8s_openapi::api::core::v1::Node;
+use crate::api::core::Node;
 
 use super::*;
 use crate::fixtures::at;

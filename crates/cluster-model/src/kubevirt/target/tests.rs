@@ -30,7 +30,7 @@ fn judge(hosts: &[ObjectBuilder], guests: &[[ObjectBuilder; 2]], taken: &[(&str,
         cluster.apply(Change::Virtual(Box::new(object.change().unwrap())));
     }
     for object in hosts {
-        let node: k8s_openapi::api::core::v1::Node = serde_json::from_value(object.build()).unwrap();
+        let node: crate::api::core::Node = serde_json::from_value(object.build()).unwrap();
         let host = Host::from(&node);
         let mut node = fixtures::node(&host.name.0);
         node.unschedulable = host.name.0.contains("cordoned");

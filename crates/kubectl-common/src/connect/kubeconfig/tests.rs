@@ -196,3 +196,27 @@ fn files_of_different_kinds_are_not_mixed() {
     let error = home.load(&["a", "b"]).unwrap_err();
     assert!(error.to_string().contains("does not go with the files before it"), "{error}");
 }
+
+#[test]
+fn what_looks_like_a_number_is_text_where_text_is_wanted() {
+    let home = Home::new();
+    home.write("a", "users:\n- {name: u, user: {username: 7, password: 1234, token: true}}\n- {name: 42, user: {}}\n");
+    let users = home.load(&["a"]).unwrap().unwrap().kubeconfig.auth_infos;
+    let user = users[0].auth_info.as_ref().unwrap();
+    assert_eq!(user.username.as_deref(), Some("7"));
+    assert_eq!(user.password.as_ref().unwrap().expose_secret(), "1234");
+    assert_eq!(user.token.as_ref().unwrap().expose_secret(), "true");
+    assert_eq!(users[1].name, "42");
+}
+
+#[test]
+fn a_field_of_the_wrong_type_is_told_without_its_value() {
+    let home = Home::new();
+    home.write("a", "clusters:\n- {name: c, cluster: {insecure-skip-tls-verify: true}}\n");
+    let clusters = home.load(&["a"]).unwrap().unwrap().kubeconfig.clusters;
+    assert_eq!(clusters[0].cluster.as_ref().unwrap().insecure_skip_tls_verify, Some(true));
+    home.write("b", "users: s3cret\n");
+    let error = home.load(&["b"]).unwrap_err();
+    assert!(error.to_string().contains("do not have the types"), "{error}");
+    assert!(!format!("{error} {error:?}").contains("s3cret"), "{error:?}");
+}

@@ -239,6 +239,6 @@ fn a_pool_of_another_cluster_does_not_look_empty() {
     assert!(matches!(check(&inventory), Err(Refusal::Elsewhere { nodes, .. }) if nodes == ["node-b"]));
     machine(&mut inventory, "c", "node-c", false);
     let node = json!({ "metadata": { "name": "node-c" } });
-    inventory.put_node((&serde_json::from_value::<k8s_openapi::api::core::v1::Node>(node).expect("a node")).into());
+    inventory.put_node((&serde_json::from_value::<cluster_model::api::core::Node>(node).expect("a node")).into());
     assert_eq!(check(&inventory), Ok(()), "one of them is here, so node-b is gone");
 }

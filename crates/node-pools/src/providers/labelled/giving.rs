@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::Taint;
+use cluster_model::api::core::Taint;
 use serde_json::{Value, json};
 
 use super::{GIVE, mark_of, null_or};

@@ -1,6 +1,6 @@
 //! What is given to which node, on small inventories.
 
-use k8s_openapi::api::core::v1;
+use cluster_model::api::core as v1;
 use serde_json::json;
 
 use super::*;
