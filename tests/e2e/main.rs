@@ -11,6 +11,7 @@ mod control_plane;
 mod kubelet;
 mod kubevirt;
 mod recording;
+mod relied_on;
 mod running;
 mod safedrain;
 mod vmievict;

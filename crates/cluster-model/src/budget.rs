@@ -4,6 +4,8 @@
 
 use crate::api::policy as v1;
 
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
 use crate::identity::ObjectKey;
 use crate::pod::{Phase, Pod};
 use crate::selector::Selector;
@@ -27,6 +29,10 @@ pub struct Budget {
     pub desired_healthy: i32,
     /// `status.expectedPods`.
     pub expected_pods: i32,
+    /// Whether it says how many of its pods' owners' replicas have to be there (`maxUnavailable`, or a percentage), and not
+    /// how many pods: then each of its pods has to have an owner with a scale, or none
+    /// (`pkg/controller/disruption/disruption.go`, `getExpectedPodCount`).
+    pub counts_by_scale: bool,
     /// `unhealthyPodEvictionPolicy: AlwaysAllow`.
     pub always_allows_unhealthy: bool,
     /// Why the controller could not compute the budget: condition DisruptionAllowed with reason SyncFailed.
@@ -54,6 +60,9 @@ impl From<&v1::PodDisruptionBudget> for Budget {
             current_healthy: status.map_or(0, |status| status.current_healthy),
             desired_healthy: status.map_or(0, |status| status.desired_healthy),
             expected_pods: status.map_or(0, |status| status.expected_pods),
+            counts_by_scale: spec.is_some_and(|spec| {
+                spec.max_unavailable.is_some() || matches!(spec.min_available, Some(IntOrString::String(_)))
+            }),
             always_allows_unhealthy: spec.and_then(|spec| spec.unhealthy_pod_eviction_policy.as_deref())
                 == Some("AlwaysAllow"),
             sync_failure: status

@@ -10,7 +10,7 @@ use crate::budget::Budget;
 use crate::endpoint_slice::{Endpoint, EndpointSlice};
 use crate::identity::{ControllerRef, NodeName, ObjectKey, PodId, Uid};
 use crate::node::Node;
-use crate::owners::{Deployment, ReplicaSet, Strategy, TemplateRules};
+use crate::owners::{Deployment, ReplicaSet, SetKind, Strategy, TemplateRules};
 use crate::pod::{Phase, Pod, TEMPLATE_HASH};
 use crate::selector::{Labels, Requirement, Selector, Test};
 
@@ -162,6 +162,7 @@ pub fn replica_set(namespace: &str, deployment: &str, replicas: i32) -> ReplicaS
     let name = format!("{deployment}-1");
     let pairs = [("app", deployment), (TEMPLATE_HASH, "h1")];
     ReplicaSet {
+        kind: SetKind::ReplicaSet,
         key: ObjectKey::new(namespace, name.clone()),
         uid: Uid(format!("uid-{name}")),
         controller: Some(ControllerRef {
@@ -204,6 +205,7 @@ pub fn budget(namespace: &str, name: &str, disruptions_allowed: i32) -> Budget {
         current_healthy: 1 + disruptions_allowed,
         desired_healthy: 1,
         expected_pods: 1,
+        counts_by_scale: false,
         always_allows_unhealthy: false,
         sync_failure: None,
     }

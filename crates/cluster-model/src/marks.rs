@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::identity::{NodeName, ObjectKey, Uid};
 use crate::legible::Legible;
 use crate::node::Node;
-use crate::owners::ReplicaSet;
+use crate::owners::{ReplicaSet, SetKind};
 use crate::pod::{Pod, TEMPLATE_HASH};
 
 /// The value of `pod-template-hash` on a detached pod. Constant, so that one list finds them all and network plugins
@@ -28,12 +28,19 @@ pub const VERSION: u32 = 1;
 pub struct DetachRecord {
     /// The format's version.
     pub v: u32,
+    /// Whether it is a ReplicaSet or a ReplicationController that the pod belongs to.
+    #[serde(default, skip_serializing_if = "SetKind::is_replica_set")]
+    pub kind: SetKind,
     /// The ReplicaSet's name.
     pub replica_set: String,
     /// The ReplicaSet's uid.
     pub replica_set_uid: Uid,
-    /// The value that `pod-template-hash` had.
-    pub hash: String,
+    /// The value that `pod-template-hash` had; `None`: there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hash: Option<String>,
+    /// Where a label alone would not part it from its ReplicaSet: the uid of the node that it was given to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub given_to: Option<Uid>,
     /// The run that detached it.
     pub run: String,
     /// The node that it runs on.
@@ -92,7 +99,7 @@ impl DetachRecord {
 
     /// Checks the record against what the server says; only then it counts. Clauses:
     ///
-    /// 1. the ReplicaSet exists with the recorded uid and hash;
+    /// 1. the ReplicaSet (or ReplicationController) exists with the recorded uid and hash;
     /// 2. nobody else manages the pod;
     /// 3. with the recorded hash in place, the ReplicaSet's selector matches the pod.
     pub fn believe(&self, pod: &Pod, replica_set: Option<&ReplicaSet>) -> Result<(), Disbelief> {
@@ -100,7 +107,8 @@ impl DetachRecord {
             set.uid == self.replica_set_uid
                 && set.key.name == self.replica_set
                 && set.key.namespace == pod.id.namespace
-                && set.template_hash.as_deref() == Some(&self.hash)
+                && set.kind == self.kind
+                && (self.hash.is_none() || set.template_hash == self.hash)
         });
         let Some(replica_set) = named else {
             return Err(Disbelief::NoSuchReplicaSet { name: self.replica_set.clone() });
@@ -109,7 +117,10 @@ impl DetachRecord {
             return Err(Disbelief::Owned { owner: format!("{} {}", owner.kind, owner.name) });
         }
         let mut labels = pod.labels.clone();
-        labels.insert(TEMPLATE_HASH.to_owned(), self.hash.clone());
+        match &self.hash {
+            Some(hash) => drop(labels.insert(TEMPLATE_HASH.to_owned(), hash.clone())),
+            None => drop(labels.remove(TEMPLATE_HASH)),
+        }
         if !replica_set.selector.matches(&labels) {
             return Err(Disbelief::NotItsPod { name: self.replica_set.clone() });
         }
@@ -233,7 +244,9 @@ mod tests {
             v: VERSION,
             replica_set: "web-1".into(),
             replica_set_uid: Uid::from("uid-web-1"),
-            hash: "h1".into(),
+            kind: SetKind::ReplicaSet,
+            hash: Some("h1".into()),
+            given_to: None,
             run: "r1".into(),
             node: NodeName::from("n1"),
             at: fixtures::at(10),
@@ -263,7 +276,7 @@ mod tests {
         assert_eq!(record().believe(&pod, None), Err(no_set.clone()));
         let remade = ReplicaSet { uid: Uid::from("another"), ..set.clone() };
         assert_eq!(record().believe(&pod, Some(&remade)), Err(no_set.clone()));
-        let other_hash = DetachRecord { hash: "h2".into(), ..record() };
+        let other_hash = DetachRecord { hash: Some("h2".into()), ..record() };
         assert_eq!(other_hash.believe(&pod, Some(&set)), Err(no_set));
         let stranger = fixtures::pod("shop", "db").labelled(&[("app", "db")]).build();
         assert_eq!(record().believe(&stranger, Some(&set)), Err(Disbelief::NotItsPod { name: "web-1".into() }));

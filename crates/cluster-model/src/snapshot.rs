@@ -43,9 +43,9 @@ pub enum Change {
     Pod(Box<Pod>),
     /// A pod that is gone.
     PodGone(PodId),
-    /// A ReplicaSet as it is now.
+    /// A ReplicaSet or ReplicationController as it is now.
     ReplicaSet(Box<ReplicaSet>),
-    /// A ReplicaSet that is gone.
+    /// One of them that is gone.
     ReplicaSetGone(Uid),
     /// A Deployment as it is now.
     Deployment(Deployment),
@@ -155,7 +155,7 @@ impl ClusterSnapshot {
         self.deployments.get(uid)
     }
 
-    /// StatefulSets, DaemonSets, Jobs and ReplicationControllers, as far as they were listed.
+    /// StatefulSets, DaemonSets and Jobs, as far as they were listed.
     pub fn controllers(&self) -> impl Iterator<Item = &Controller> {
         self.controllers.values()
     }
@@ -256,7 +256,7 @@ impl ClusterSnapshot {
         let set = self.replica_set(&record.replica_set_uid)?;
         let (kind, name) = match &set.controller {
             Some(above) => (above.kind.clone(), above.name.clone()),
-            None => ("ReplicaSet".to_owned(), set.key.name.clone()),
+            None => (set.kind.name().to_owned(), set.key.name.clone()),
         };
         Some(WorkloadRef { kind, namespace: pod.id.namespace.clone(), name })
     }

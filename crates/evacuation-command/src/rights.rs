@@ -114,6 +114,7 @@ fn of_the_view(observation: &Observation) -> Vec<Need> {
         Need::everywhere(rights::WATCH_PODS),
         Need::within(rights::GET_PODS, handovers.clone()),
         Need::within(rights::WATCH_REPLICA_SETS, handovers.clone()),
+        Need::within(rights::WATCH_REPLICATION_CONTROLLERS, observation.controller_namespaces()),
         Need::within(rights::WATCH_ENDPOINT_SLICES, handovers.clone()),
         Need::within(rights::WATCH_BUDGETS, handovers.iter().cloned().chain(budgets).collect()),
     ];

@@ -1,11 +1,8 @@
 //! `--status`: which runs have left marks, read-only.
 
-use std::collections::BTreeSet;
-
 use cluster_model::identity::{NodeName, ObjectKey, PodId};
 use cluster_model::legible::Legible;
 use cluster_model::marks::{DETACHED_ANNOTATION, DetachRecord, NodeRun};
-use cluster_model::snapshot::ClusterSnapshot;
 use evacuation_runner::observe::{self, ListError};
 use evacuation_runner::virtual_machines;
 use kubectl_common::exit::ExitStatus;
@@ -72,15 +69,8 @@ pub(crate) async fn run(
     let failed = |error: ListError| list_failed(&session, &error);
     let looking = async {
         let nodes = observe::nodes(&session.access).await?;
-        let mut cluster = ClusterSnapshot::default();
         let pods = observe::detached_pods(&session.access).await?;
-        let namespaces: BTreeSet<_> = pods.iter().map(|pod| &pod.id.namespace).collect();
-        for namespace in namespaces {
-            let sets = observe::replica_sets(&session.access, namespace).await?;
-            for set in sets {
-                cluster.apply(set);
-            }
-        }
+        let mut cluster = observe::homes_of(&session.access, &pods).await?;
         if job.is_for_guests
             && let Some(installation) = virtual_machines::find(&session.access).await?
         {

@@ -45,7 +45,7 @@ impl<'a> ClusterActions<'a> {
             Command::Release { node, uid, uncordon, labels } => self.release(node, uid, *uncordon, labels).await,
             Command::Detach { pod, resource_version, record } => self.detach(pod, resource_version, record).await,
             Command::Look { pod } => self.look(pod).await,
-            Command::Reattach { pod, hash } => self.reattach(pod, hash).await,
+            Command::Reattach { pod, record } => self.reattach(pod, record).await,
             Command::ClearRecord { pod, deletion_cost } => self.clear_record(pod, deletion_cost.as_deref()).await,
             Command::Evict { pod, grace_seconds } => self.evict(pod, *grace_seconds).await,
             Command::Delete { pod, grace_seconds } => self.delete(pod, *grace_seconds).await,
@@ -99,13 +99,21 @@ impl<'a> ClusterActions<'a> {
     }
 
     /// Needs `patch pods`.
-    async fn reattach(&self, pod: &PodId, hash: &str) -> Reply {
-        let patch = json!({ "metadata": {
-            "uid": pod.uid,
-            "labels": { TEMPLATE_HASH: hash },
-            "annotations": { DELETION_COST: NEVER_FIRST },
-        } });
-        self.patch_pod(pod, &patch, false).await
+    async fn reattach(&self, pod: &PodId, record: &DetachRecord) -> Reply {
+        let mut metadata = Map::from_iter([
+            ("uid".to_owned(), json!(pod.uid)),
+            ("labels".to_owned(), json!({ TEMPLATE_HASH: record.hash })),
+            ("annotations".to_owned(), json!({ DELETION_COST: NEVER_FIRST })),
+        ]);
+        // A ReplicaSet adopts a pod that nobody owns; one that was given away is given back.
+        if let Some(node) = &record.given_to {
+            let owner = json!({
+                "apiVersion": record.kind.api_version(), "kind": record.kind, "name": record.replica_set,
+                "uid": record.replica_set_uid, "controller": true, "blockOwnerDeletion": true,
+            });
+            metadata.insert("ownerReferences".to_owned(), json!([{ "$patch": "delete", "uid": node }, owner]));
+        }
+        self.patch_pod(pod, &json!({ "metadata": metadata }), false).await
     }
 
     /// Needs `patch pods`.
@@ -189,12 +197,17 @@ pub(crate) async fn patch_pod(access: &ApiAccess, pod: &PodId, patch: &Value, dr
 /// The patch that takes a pod out of its ReplicaSet: new hash, record and ownership in one write, so that no moment
 /// exists in which the pod is detached and nobody knows how to undo it.
 pub(crate) fn detach_patch(pod: &PodId, resource_version: &str, record: &DetachRecord) -> Value {
+    let node = record
+        .given_to
+        .as_ref()
+        .map(|uid| json!({ "apiVersion": "v1", "kind": "Node", "name": record.node, "uid": uid, "controller": true }));
+    let owners = std::iter::once(json!({ "$patch": "delete", "uid": record.replica_set_uid })).chain(node);
     json!({ "metadata": {
         "uid": pod.uid,
         "resourceVersion": resource_version,
         "labels": { TEMPLATE_HASH: DETACHED_HASH },
         "annotations": { DETACHED_ANNOTATION: text_of(record) },
-        "ownerReferences": [{ "$patch": "delete", "uid": record.replica_set_uid }],
+        "ownerReferences": owners.collect::<Vec<_>>(),
     } })
 }
 

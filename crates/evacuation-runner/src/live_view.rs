@@ -3,9 +3,9 @@
 //! Each object has one source: the pods of a namespace that is watched whole come from there, never from the watch of
 //! their node, so no older event of a slower watch can bring back what is gone.
 
+mod source;
+
 use std::collections::BTreeSet;
-use std::fmt::Debug;
-use std::io;
 
 use cluster_model::api::apps;
 use cluster_model::api::core;
@@ -13,42 +13,30 @@ use cluster_model::api::discovery;
 use cluster_model::api::policy;
 use cluster_model::budget::Budget;
 use cluster_model::endpoint_slice::EndpointSlice;
-use cluster_model::identity::{NodeName, ObjectKey, PodId, Uid};
+use cluster_model::identity::NodeName;
 use cluster_model::kubevirt::{Host, Metadata, Migration, VirtualChange, VirtualMachine, VirtualMachineInstance};
 use cluster_model::node::Node;
-use cluster_model::owners::ReplicaSet;
+use cluster_model::owners::{ReplicaSet, SetKind};
 use cluster_model::pod::Pod;
 use cluster_model::snapshot::{Change, ClusterSnapshot};
 use futures::future::FutureExt;
 use futures::stream::{BoxStream, SelectAll, StreamExt};
+use kube::Api;
 use kube::api::DynamicObject;
-use kube::runtime::WatchStreamExt;
-use kube::runtime::watcher::{self, Event, watcher};
-use kube::{Api, Resource};
-use serde::de::DeserializeOwned;
+use kube::runtime::watcher;
 
 use crate::attachments;
 use crate::kubevirt_api::Kind;
 use crate::observe::Observation;
 use crate::virtual_machines::{self, GUESTS_PODS};
 use api_access::ApiAccess;
-
-/// How many objects a page of a watch's first list holds: pages are decoded whole, and memory is dear.
-const PAGE: u32 = 100;
+use source::{Key, Told, named_source, source};
 
 /// A snapshot and the watches that feed it.
 pub struct LiveView {
     cluster: ClusterSnapshot,
     sources: SelectAll<BoxStream<'static, Told>>,
     waiting_for_first_list: usize,
-}
-
-/// What a watch tells.
-enum Told {
-    Changes(Vec<Change>),
-    /// The first list of a source is complete.
-    Synced(Vec<Change>),
-    Trouble(String),
 }
 
 /// What [`LiveView::changed`] saw.
@@ -60,46 +48,12 @@ pub enum Seen {
     Trouble(String),
 }
 
-/// The key under which a source remembers what it has told.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Key {
-    Node(NodeName),
-    Pod(PodId),
-    ReplicaSet(Uid),
-    Budget(ObjectKey),
-    Slice(ObjectKey),
-    Instance(ObjectKey, Uid),
-    Machine(ObjectKey, Uid),
-    Migration(ObjectKey, Uid),
-    GuestsPod(PodId),
-    Host(NodeName),
-    Attachment(String),
-}
-
-impl Key {
-    fn gone(self) -> Change {
-        let guests = |change| Change::Virtual(Box::new(change));
-        match self {
-            Self::Instance(key, uid) => guests(VirtualChange::InstanceGone(key, uid)),
-            Self::Machine(key, uid) => guests(VirtualChange::MachineGone(key, uid)),
-            Self::Migration(key, uid) => guests(VirtualChange::MigrationGone(key, uid)),
-            Self::GuestsPod(id) => guests(VirtualChange::PodGone(id)),
-            Self::Host(name) => guests(VirtualChange::HostGone(name)),
-            Self::Node(name) => Change::NodeGone(name),
-            Self::Pod(id) => Change::PodGone(id),
-            Self::ReplicaSet(uid) => Change::ReplicaSetGone(uid),
-            Self::Budget(key) => Change::BudgetGone(key),
-            Self::Slice(key) => Change::SliceGone(key),
-            Self::Attachment(name) => Change::AttachmentGone(name),
-        }
-    }
-}
-
 impl LiveView {
     /// Sets up the watches for a drain of `targets`: the nodes by name, their pods, and in each namespace with
     /// handovers its pods, ReplicaSets, budgets and EndpointSlices; where pods go one after another their pods and budgets,
     /// and in the others their budgets.
     pub fn new(access: &ApiAccess, targets: &[NodeName], observation: Observation) -> Self {
+        let controller_namespaces = observation.controller_namespaces();
         let Observation {
             cluster,
             handover_namespaces,
@@ -146,18 +100,16 @@ impl LiveView {
                 },
             ));
         }
+        for namespace in &controller_namespaces {
+            let api = Api::<core::ReplicationController>::namespaced(client(), namespace);
+            let known = sets_of(namespace, SetKind::ReplicationController, &cluster);
+            let read = |controller: &_| set_change(ReplicaSet::from(controller));
+            sources.push(source(api, watcher::Config::default(), known, read));
+        }
         for namespace in &handover_namespaces {
-            let sets = cluster.replica_sets().filter(|set| set.key.namespace == *namespace);
-            let known = sets.map(|set| Key::ReplicaSet(set.uid.clone())).collect();
-            sources.push(source(
-                Api::<apps::ReplicaSet>::namespaced(client(), namespace),
-                watcher::Config::default(),
-                known,
-                |set| {
-                    let set = ReplicaSet::from(set);
-                    vec![(Key::ReplicaSet(set.uid.clone()), Change::ReplicaSet(Box::new(set)))]
-                },
-            ));
+            let api = Api::<apps::ReplicaSet>::namespaced(client(), namespace);
+            let known = sets_of(namespace, SetKind::ReplicaSet, &cluster);
+            sources.push(source(api, watcher::Config::default(), known, |set| set_change(ReplicaSet::from(set))));
             let slices = cluster.slices().filter(|slice| slice.key.namespace == *namespace);
             let known = slices.map(|slice| Key::Slice(slice.key.clone())).collect();
             sources.push(source(
@@ -244,6 +196,16 @@ impl LiveView {
     }
 }
 
+/// The ReplicaSets or ReplicationControllers of a namespace that are known already.
+fn sets_of(namespace: &str, kind: SetKind, cluster: &ClusterSnapshot) -> BTreeSet<Key> {
+    let sets = cluster.replica_sets().filter(|set| set.kind == kind && set.key.namespace == namespace);
+    sets.map(|set| Key::ReplicaSet(set.uid.clone())).collect()
+}
+
+fn set_change(set: ReplicaSet) -> Vec<(Key, Change)> {
+    vec![(Key::ReplicaSet(set.uid.clone()), Change::ReplicaSet(Box::new(set)))]
+}
+
 fn virtual_change(change: VirtualChange) -> Change {
     Change::Virtual(Box::new(change))
 }
@@ -301,98 +263,4 @@ fn dynamic_source(
         vec![(key, virtual_change(change))]
     };
     named_source(api, kind.resource().plural, watcher::Config::default(), known, read)
-}
-
-/// What a source remembers between events.
-struct Memory {
-    known: BTreeSet<Key>,
-    listed: BTreeSet<Key>,
-    has_synced: bool,
-}
-
-/// Turns a watch into changes of the snapshot. A list that is made anew after a gap also tells what went meanwhile.
-fn source<K>(
-    api: Api<K>,
-    config: watcher::Config,
-    known: BTreeSet<Key>,
-    read: impl Fn(&K) -> Vec<(Key, Change)> + Send + 'static,
-) -> BoxStream<'static, Told>
-where
-    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
-{
-    named_source(api, K::plural(&()).into_owned(), config, known, read)
-}
-
-/// The same for a kind whose name is only known at run time. One object may be several things to the snapshot.
-fn named_source<K>(
-    api: Api<K>,
-    resource: String,
-    config: watcher::Config,
-    known: BTreeSet<Key>,
-    read: impl Fn(&K) -> Vec<(Key, Change)> + Send + 'static,
-) -> BoxStream<'static, Told>
-where
-    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
-    K::DynamicType: Clone,
-{
-    let mut memory = Memory { known, listed: BTreeSet::new(), has_synced: false };
-    watcher(api, config.page_size(PAGE))
-        .default_backoff()
-        .map(move |event| match event {
-            Ok(event) => memory.take_in(event, &read),
-            Err(error) if is_silence(&error) => {
-                Told::Trouble(format!("the watch of {resource} fell silent and is being set up again"))
-            }
-            Err(error) => Told::Trouble(format!("the watch of {resource} is being set up again: {error}")),
-        })
-        .boxed()
-}
-
-/// Whether the client gave the connection up because nothing came over it, not even a bookmark.
-fn is_silence(error: &watcher::Error) -> bool {
-    let mut cause: Option<&dyn std::error::Error> = Some(error);
-    while let Some(error) = cause {
-        if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::TimedOut) {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
-}
-
-impl Memory {
-    fn take_in<K>(&mut self, event: Event<K>, read: impl Fn(&K) -> Vec<(Key, Change)>) -> Told {
-        match event {
-            Event::Init => {
-                self.listed.clear();
-                Told::Changes(Vec::new())
-            }
-            Event::InitApply(object) => {
-                let (keys, changes): (Vec<_>, Vec<_>) = read(&object).into_iter().unzip();
-                self.listed.extend(keys.iter().cloned());
-                self.known.extend(keys);
-                Told::Changes(changes)
-            }
-            Event::InitDone => {
-                let gone: Vec<_> = self.known.difference(&self.listed).cloned().collect();
-                self.known = std::mem::take(&mut self.listed);
-                let changes = gone.into_iter().map(Key::gone).collect();
-                if std::mem::replace(&mut self.has_synced, true) {
-                    Told::Changes(changes)
-                } else {
-                    Told::Synced(changes)
-                }
-            }
-            Event::Apply(object) => {
-                let (keys, changes): (Vec<_>, Vec<_>) = read(&object).into_iter().unzip();
-                self.known.extend(keys);
-                Told::Changes(changes)
-            }
-            Event::Delete(object) => {
-                let keys: Vec<_> = read(&object).into_iter().map(|(key, _)| key).collect();
-                self.known.retain(|known| !keys.contains(known));
-                Told::Changes(keys.into_iter().map(Key::gone).collect())
-            }
-        }
-    }
 }

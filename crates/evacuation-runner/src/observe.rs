@@ -13,9 +13,9 @@ use cluster_model::budget::Budget;
 use cluster_model::claim::Claim;
 use cluster_model::endpoint_slice::EndpointSlice;
 use cluster_model::identity::{NodeName, Uid};
-use cluster_model::marks::DETACHED_HASH;
+use cluster_model::marks::{DETACHED_HASH, DetachRecord};
 use cluster_model::node::Node;
-use cluster_model::owners::{Controller, Deployment, OwnerKind, ReplicaSet, owner_kind, takes_turns};
+use cluster_model::owners::{Controller, Deployment, OwnerKind, ReplicaSet, SetKind, owner_kind, takes_turns};
 use cluster_model::pod::{Pod, TEMPLATE_HASH};
 use cluster_model::service::PodChooser;
 use cluster_model::snapshot::{Change, ClusterSnapshot};
@@ -66,6 +66,14 @@ pub struct Observation {
 }
 
 impl Observation {
+    /// The namespaces with handovers in which there are ReplicationControllers, which few clusters have: only there are
+    /// they watched.
+    pub fn controller_namespaces(&self) -> BTreeSet<String> {
+        let controllers = self.cluster.replica_sets().filter(|set| set.kind == SetKind::ReplicationController);
+        let namespaces = controllers.map(|set| &set.key.namespace);
+        namespaces.filter(|namespace| self.handover_namespaces.contains(*namespace)).cloned().collect()
+    }
+
     /// Whether pods of this namespace have to go.
     pub fn touches(&self, namespace: &str) -> bool {
         [&self.handover_namespaces, &self.succession_namespaces, &self.eviction_namespaces]
@@ -105,9 +113,22 @@ pub async fn detached_pods(access: &ApiAccess) -> Result<Vec<Pod>, ListError> {
     Ok(pods)
 }
 
-/// Lists the ReplicaSets of a namespace.
-pub async fn replica_sets(access: &ApiAccess, namespace: &str) -> Result<Vec<Change>, ListError> {
-    Listed::ReplicaSets.list(access, namespace).await
+/// Lists what the records of these detached pods name: ReplicaSets, and ReplicationControllers where one is named.
+pub async fn homes_of(access: &ApiAccess, pods: &[Pod]) -> Result<ClusterSnapshot, ListError> {
+    let mut lists = BTreeSet::new();
+    for pod in pods {
+        let kind = pod.detached.as_deref().and_then(|text| DetachRecord::parse(text).ok()).map(|record| record.kind);
+        let list = match kind {
+            Some(SetKind::ReplicationController) => Listed::ReplicationControllers,
+            Some(SetKind::ReplicaSet) | None => Listed::ReplicaSets,
+        };
+        lists.insert((&pod.id.namespace, list));
+    }
+    let mut cluster = ClusterSnapshot::default();
+    for (namespace, list) in lists {
+        list.list(access, namespace).await?.into_iter().for_each(|change| cluster.apply(change));
+    }
+    Ok(cluster)
 }
 
 /// For what the nodes are looked at.
@@ -210,7 +231,7 @@ struct Needs {
 }
 
 /// The kinds that are listed in a namespace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Listed {
     Pods,
     ReplicaSets,
@@ -243,7 +264,8 @@ fn needs(cluster: &ClusterSnapshot, scope: Scope) -> BTreeMap<String, Needs> {
         scope.claims |= with_volumes && !pod.claims.is_empty();
         scope.succession |= with_turns && takes_turns(pod);
         // A pod that an earlier run detached is watched like one that this run will, whatever the strategy.
-        if (with_handovers && owner == OwnerKind::ReplicaSet) || pod.detached.is_some() {
+        let is_sets = matches!(owner, OwnerKind::ReplicaSet | OwnerKind::ReplicationController);
+        if (with_handovers && is_sets) || pod.detached.is_some() {
             scope.handover = true;
             scope.claims |= !pod.claims.is_empty();
         }
@@ -294,7 +316,7 @@ impl Listed {
                 collect(access, namespace, |item: batch::Job| Change::Controller(Controller::from(&item))).await
             }
             Self::ReplicationControllers => {
-                let change = |item: core::ReplicationController| Change::Controller(Controller::from(&item));
+                let change = |item: core::ReplicationController| Change::ReplicaSet(Box::new(ReplicaSet::from(&item)));
                 collect(access, namespace, change).await
             }
             Self::Services => {

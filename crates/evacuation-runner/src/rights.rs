@@ -18,6 +18,8 @@ pub const WATCH_NODES: Right = Right::new("watch", "", "nodes");
 pub const WATCH_PODS: Right = Right::new("watch", "", "pods");
 /// To see that a workload is as strong as before.
 pub const WATCH_REPLICA_SETS: Right = Right::new("watch", "apps", "replicasets");
+/// The same for a workload that is a ReplicationController.
+pub const WATCH_REPLICATION_CONTROLLERS: Right = Right::new("watch", "", "replicationcontrollers");
 /// To see that a Service has its endpoint.
 pub const WATCH_ENDPOINT_SLICES: Right = Right::new("watch", "discovery.k8s.io", "endpointslices");
 /// To lock a node.

@@ -111,37 +111,6 @@ async fn the_others_stay_where_a_successor_does_not_come_up() {
     assert_eq!(recorder.fewest_ready("web"), 2);
 }
 
-/// Controllers without a Deployment above them.
-#[tokio::test]
-async fn pods_of_a_replica_set_or_replication_controller_of_its_own_leave_one_by_one() {
-    let ns = Namespace::fresh(ControlPlane::shared(), "turns-alone").await;
-    let old = ns.node("old").create().await;
-    for (kind, api_version, name) in [("ReplicaSet", "apps/v1", "rs"), ("ReplicationController", "v1", "rc")] {
-        ns.service(name).create().await;
-        let labels = json!({ "app": name });
-        let annotations = json!({ "handover.test/ready-after": "500ms", "handover.test/exit-after": "200ms" });
-        let spec = json!({
-            "nodeSelector": { "handover.test/namespace": ns.name() },
-            "containers": [{ "name": "main", "image": "app:1" }],
-        });
-        let selector = if kind == "ReplicaSet" { json!({ "matchLabels": labels }) } else { labels.clone() };
-        let object = json!({
-            "apiVersion": api_version, "kind": kind, "metadata": { "name": name },
-            "spec": {
-                "replicas": 2, "selector": selector,
-                "template": { "metadata": { "labels": labels, "annotations": annotations }, "spec": spec },
-            },
-        });
-        Kubectl::command(&ns, ["apply", "-f", "-"]).stdin(&object.to_string()).run().await.expect_code(0);
-        ns.ready_endpoints(name, 2).await;
-    }
-    ns.node("new").create().await;
-    let mut recorder = EndpointRecorder::start(&ns).await;
-    let run = Plugin::safedrain(&ns).args([old.as_str(), "--settle=0s"]).run().await.expect_code(0);
-    recorder.stop().await;
-    assert_eq!((recorder.fewest_ready("rs"), recorder.fewest_ready("rc")), (1, 1), "{run}");
-}
-
 /// The pods of a rollout are of one workload, whichever ReplicaSet has them.
 #[tokio::test]
 async fn a_rollout_that_has_one_pod_out_keeps_the_others_where_they_are() {

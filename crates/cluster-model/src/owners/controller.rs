@@ -1,6 +1,6 @@
 //! Controllers of which only one thing matters here: which orphaned pods they would adopt.
 
-use crate::api::{apps, batch, core};
+use crate::api::{apps, batch};
 
 use crate::identity::{ObjectKey, Uid};
 use crate::selector::Selector;
@@ -55,10 +55,4 @@ controller_from!(
     "Job",
     |job| Selector::from_label_selector(job.spec.as_ref().and_then(|spec| spec.selector.as_ref())),
     |_| None
-);
-controller_from!(
-    core::ReplicationController,
-    "ReplicationController",
-    |controller| Selector::from_map(controller.spec.as_ref().and_then(|spec| spec.selector.as_ref())),
-    |controller| Some(controller.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1))
 );

@@ -40,7 +40,7 @@ impl From<&v1::Deployment> for Deployment {
         } else {
             let surge = strategy.and_then(|strategy| strategy.rolling_update.as_ref());
             let surge = surge.and_then(|update| update.max_surge.as_ref());
-            let surge = surge.cloned().unwrap_or_else(|| IntOrString::String("25%".to_owned()));
+            let surge = surge.cloned().unwrap_or_else(Self::default_surge);
             Strategy::RollingUpdate { max_surge: resolve_surge(&surge, replicas) }
         };
         Self {
@@ -49,6 +49,13 @@ impl From<&v1::Deployment> for Deployment {
             replicas,
             strategy,
         }
+    }
+}
+
+impl Deployment {
+    /// The `maxSurge` of a Deployment that says none (`pkg/apis/apps/v1/defaults.go`).
+    pub fn default_surge() -> IntOrString {
+        IntOrString::String("25%".to_owned())
     }
 }
 

@@ -6,7 +6,7 @@ mod replica_set;
 
 pub use controller::Controller;
 pub use deployment::{Deployment, Strategy, resolve_surge};
-pub use replica_set::{AntiAffinity, ReplicaSet, TemplateRules};
+pub use replica_set::{AntiAffinity, ReplicaSet, SetKind, TemplateRules};
 
 use crate::identity::WorkloadRef;
 use crate::pod::Pod;

@@ -1,7 +1,9 @@
-//! ReplicaSets: who is the newest of a Deployment, and what its template would ask of the scheduler.
+//! ReplicaSets and ReplicationControllers: who is the newest of a Deployment, and what its template would ask of the
+//! scheduler. Both are one controller in Kubernetes (`pkg/controller/replication/conversion.go`), and so they are here.
 
 use crate::api::apps as v1;
-use crate::api::core::PodSpec;
+use crate::api::core::{self, PodSpec};
+use serde::{Deserialize, Serialize};
 
 use crate::identity::{ControllerRef, ObjectKey, Uid};
 use crate::pod::TEMPLATE_HASH;
@@ -12,9 +14,45 @@ const REVISION: &str = "deployment.kubernetes.io/revision";
 /// The annotation in which a Deployment notes how many replicas it wants in all.
 const DESIRED_REPLICAS: &str = "deployment.kubernetes.io/desired-replicas";
 
-/// One ReplicaSet.
+/// Which of the two kinds it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SetKind {
+    /// `apps/v1`.
+    #[default]
+    ReplicaSet,
+    /// `v1`.
+    ReplicationController,
+}
+
+impl SetKind {
+    /// Whether it is a ReplicaSet, which almost all are.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
+    pub(crate) fn is_replica_set(&self) -> bool {
+        *self == Self::ReplicaSet
+    }
+
+    /// The kind's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ReplicaSet => "ReplicaSet",
+            Self::ReplicationController => "ReplicationController",
+        }
+    }
+
+    /// Its group and version.
+    pub const fn api_version(self) -> &'static str {
+        match self {
+            Self::ReplicaSet => "apps/v1",
+            Self::ReplicationController => "v1",
+        }
+    }
+}
+
+/// One ReplicaSet or ReplicationController.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ReplicaSet {
+    /// Which of the two.
+    pub kind: SetKind,
     /// Which ReplicaSet.
     pub key: ObjectKey,
     /// Its uid.
@@ -71,6 +109,7 @@ impl From<&v1::ReplicaSet> for ReplicaSet {
         let template = spec.and_then(|spec| spec.template.as_ref());
         let labels = template.and_then(|template| template.metadata.as_ref()).and_then(|data| data.labels.clone());
         Self {
+            kind: SetKind::ReplicaSet,
             key: ObjectKey::of(&set.metadata),
             uid: Uid(set.metadata.uid.clone().unwrap_or_default()),
             controller: ControllerRef::among(set.metadata.owner_references.as_deref()),
@@ -82,18 +121,47 @@ impl From<&v1::ReplicaSet> for ReplicaSet {
             revision: annotation(REVISION).and_then(|text| text.parse().ok()).unwrap_or(0),
             desired_replicas: annotation(DESIRED_REPLICAS).and_then(|text| text.parse().ok()),
             is_terminating: set.metadata.deletion_timestamp.is_some(),
-            failure: status
-                .and_then(|status| status.conditions.as_ref())
-                .into_iter()
-                .flatten()
-                .find(|condition| condition.type_ == "ReplicaFailure" && condition.status == "True")
-                .map(|condition| condition.message.clone().unwrap_or_else(|| "it cannot create pods".to_owned())),
+            failure: failure(status.and_then(|status| status.conditions.as_deref())),
             template: template
                 .and_then(|template| template.spec.as_ref())
                 .map(|spec| TemplateRules::of(spec, labels.unwrap_or_default()))
                 .unwrap_or_default(),
         }
     }
+}
+
+impl From<&core::ReplicationController> for ReplicaSet {
+    fn from(controller: &core::ReplicationController) -> Self {
+        let spec = controller.spec.as_ref();
+        let status = controller.status.as_ref();
+        let template = spec.and_then(|spec| spec.template.as_ref());
+        let labels = template.and_then(|template| template.metadata.as_ref()).and_then(|data| data.labels.clone());
+        Self {
+            kind: SetKind::ReplicationController,
+            key: ObjectKey::of(&controller.metadata),
+            uid: Uid(controller.metadata.uid.clone().unwrap_or_default()),
+            controller: ControllerRef::among(controller.metadata.owner_references.as_deref()),
+            selector: Selector::from_map(spec.and_then(|spec| spec.selector.as_ref())),
+            template_hash: None,
+            replicas: spec.and_then(|spec| spec.replicas).unwrap_or(1),
+            current_replicas: status.map_or(0, |status| status.replicas),
+            min_ready_seconds: spec.and_then(|spec| spec.min_ready_seconds).unwrap_or(0),
+            revision: 0,
+            desired_replicas: None,
+            is_terminating: controller.metadata.deletion_timestamp.is_some(),
+            failure: failure(status.and_then(|status| status.conditions.as_deref())),
+            template: template
+                .and_then(|template| template.spec.as_ref())
+                .map(|spec| TemplateRules::of(spec, labels.unwrap_or_default()))
+                .unwrap_or_default(),
+        }
+    }
+}
+
+fn failure(conditions: Option<&[v1::Condition]>) -> Option<String> {
+    let conditions = conditions.unwrap_or_default();
+    let failed = conditions.iter().find(|condition| condition.type_ == "ReplicaFailure" && condition.status == "True");
+    failed.map(|condition| condition.message.clone().unwrap_or_else(|| "it cannot create pods".to_owned()))
 }
 
 impl TemplateRules {

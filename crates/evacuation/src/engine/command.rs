@@ -55,8 +55,8 @@ pub enum Command {
     Reattach {
         /// The pod.
         pod: PodId,
-        /// The hash that makes it the ReplicaSet's again.
-        hash: String,
+        /// What makes it the ReplicaSet's again.
+        record: DetachRecord,
     },
     /// Takes the record off an attached pod and restores its deletion cost.
     ClearRecord {

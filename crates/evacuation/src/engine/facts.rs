@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cluster_model::identity::{ObjectKey, PodId, Uid};
-use cluster_model::owners::Strategy;
 use cluster_model::pod::Pod;
 use cluster_model::snapshot::{ClusterSnapshot, Traffic};
 
 use super::input::Moment;
 use super::readiness::Readiness;
 use super::step::{State, Step};
+use crate::surge::detach::{self, OwnSurge};
 use crate::surge::family::Family;
 
 /// The view, indexed for one turn.
@@ -176,11 +176,10 @@ impl<'a> Facts<'a> {
         }
         is_shrinking |= owned > family.own.replicas;
         candidates.sort_by_key(|pod| (!pod.is_ready(), std::cmp::Reverse(pod.created_at)));
-        let above = family.own.controller.as_ref().and_then(|above| cluster.deployment(&above.uid));
-        let max_surge = above.and_then(|deployment| match deployment.strategy {
-            Strategy::RollingUpdate { max_surge } => Some(max_surge),
-            Strategy::Recreate => None,
-        });
+        let max_surge = match detach::own_surge(family.own, cluster) {
+            Some(OwnSurge::Pods(max_surge)) => Some(max_surge),
+            Some(OwnSurge::Recreate) | None => None,
+        };
         let surged = i32::try_from(surged.len()).unwrap_or(i32::MAX);
         let desired = family.desired();
         Some(Strength {

@@ -40,9 +40,17 @@ impl Engine {
     }
 
     /// Gives a guest up whose request was refused, or came to nothing: an earlier one that nobody answered may have begun
-    /// its evacuation.
-    pub(super) fn abandon_guest(step: &mut GuestStep, reason: String, now: Moment, turn: &mut Turn) {
-        if step.may_have_landed && step.is_migrating() {
+    /// its evacuation, or an earlier run, whose mark somebody took off since.
+    pub(super) fn abandon_guest(
+        step: &mut GuestStep,
+        reason: String,
+        cluster: &ClusterSnapshot,
+        now: Moment,
+        turn: &mut Turn,
+    ) {
+        let migration = cluster.virtualization().migration_in_flight(&step.id.vm);
+        let is_under_way = migration.is_some_and(|migration| migration.empties(&step.node));
+        if (step.may_have_landed || is_under_way) && step.is_migrating() {
             Self::begin_call_off(step, GuestEnd::GivenUp { reason }, true, now);
         } else {
             Self::give_guest_up(step, reason, turn);

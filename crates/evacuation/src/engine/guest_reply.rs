@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use cluster_model::eviction_reply::EvictionReply;
 use cluster_model::kubevirt::{Means, VirtualMachineReply};
+use cluster_model::snapshot::ClusterSnapshot;
 
 use super::guest_step::{GuestId, GuestState, GuestStep};
 use super::input::{Moment, Reply};
@@ -20,7 +21,14 @@ const BUDGET_PAUSE: Duration = Duration::from_secs(5);
 
 impl Engine {
     /// Takes in the answer to a request about a virtual machine.
-    pub(super) fn guest_replied(&mut self, id: &GuestId, reply: Reply, now: Moment, turn: &mut Turn) {
+    pub(super) fn guest_replied(
+        &mut self,
+        id: &GuestId,
+        reply: Reply,
+        cluster: &ClusterSnapshot,
+        now: Moment,
+        turn: &mut Turn,
+    ) {
         let Some(mut step) = self.guests.remove(id) else { return };
         if matches!(reply, Reply::Unanswered(_) | Reply::Conflict) {
             step.unanswered += 1;
@@ -28,14 +36,14 @@ impl Engine {
             step.unanswered = 0;
         }
         match step.state {
-            GuestState::Asking => Self::asked_replied(&mut step, reply, now, turn),
+            GuestState::Asking => Self::asked_replied(&mut step, reply, cluster, now, turn),
             GuestState::CallingOff(_) => Self::call_off_replied(&mut step, reply, now, turn),
             GuestState::Planned | GuestState::Moving | GuestState::Done(_) => {}
         }
         self.guests.insert(id.clone(), step);
     }
 
-    fn asked_replied(step: &mut GuestStep, reply: Reply, now: Moment, turn: &mut Turn) {
+    fn asked_replied(step: &mut GuestStep, reply: Reply, cluster: &ClusterSnapshot, now: Moment, turn: &mut Turn) {
         step.asked_at = now.elapsed;
         // The stale pod of a guest that runs elsewhere was deleted, or was not.
         let was_for_pod = step.off_since.is_some() && step.is_migrating();
@@ -48,8 +56,10 @@ impl Engine {
                     turn.events.push(Event::VmShutDown { vm: step.id.vm.clone() });
                 }
             }
-            Reply::Launcher(reply) => Self::launcher_replied(step, reply, now, turn),
-            Reply::Evicted(reply) => Self::launcher_replied(step, VirtualMachineReply::Other(reply), now, turn),
+            Reply::Launcher(reply) => Self::launcher_replied(step, reply, cluster, now, turn),
+            Reply::Evicted(reply) => {
+                Self::launcher_replied(step, VirtualMachineReply::Other(reply), cluster, now, turn);
+            }
             // A migration of it is under way, or its name was taken: the view shows which.
             Reply::Conflict if step.means == Means::CreateMigration => step.state = GuestState::Moving,
             Reply::Gone | Reply::Conflict => again(step, SHORT_PAUSE, now, turn),
@@ -69,7 +79,7 @@ impl Engine {
                 again(step, SHORT_PAUSE, now, turn);
             }
             Reply::Denied(message) => {
-                Self::abandon_guest(step, format!("KubeVirt refuses: {message}"), now, turn);
+                Self::abandon_guest(step, format!("KubeVirt refuses: {message}"), cluster, now, turn);
             }
             Reply::Unanswered(_) | Reply::Seen(_) => {
                 step.may_have_landed = true;
@@ -80,7 +90,13 @@ impl Engine {
         }
     }
 
-    fn launcher_replied(step: &mut GuestStep, reply: VirtualMachineReply, now: Moment, turn: &mut Turn) {
+    fn launcher_replied(
+        step: &mut GuestStep,
+        reply: VirtualMachineReply,
+        cluster: &ClusterSnapshot,
+        now: Moment,
+        turn: &mut Turn,
+    ) {
         let retried = |message: &str, turn: &mut Turn| {
             let object = format!("virtual machine {}", step.id.vm);
             turn.events.push(Event::RequestRetried { object, message: message.to_owned() });
@@ -91,7 +107,7 @@ impl Engine {
             }
             VirtualMachineReply::NotMigratable { .. } => {
                 let reason = "it cannot migrate any more; the same command shows what can be done".to_owned();
-                Self::abandon_guest(step, reason, now, turn);
+                Self::abandon_guest(step, reason, cluster, now, turn);
             }
             // The view will show which pod is the guest's by now, or that the guest is gone.
             VirtualMachineReply::NotTheGuestsPod
@@ -125,7 +141,7 @@ impl Engine {
             }
             VirtualMachineReply::Other(
                 EvictionReply::Forbidden { message } | EvictionReply::Unexpected { message, .. },
-            ) => Self::abandon_guest(step, format!("its eviction is refused: {message}"), now, turn),
+            ) => Self::abandon_guest(step, format!("its eviction is refused: {message}"), cluster, now, turn),
         }
     }
 

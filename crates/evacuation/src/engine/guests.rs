@@ -131,7 +131,7 @@ impl Engine {
         step.grace_seconds = instance.grace_seconds;
         step.clock.get_or_insert(now.elapsed);
         if self.is_overdue(step, now) {
-            return Self::abandon_guest(step, "it could not be moved in time".to_owned(), now, turn);
+            return Self::abandon_guest(step, "it could not be moved in time".to_owned(), cluster, now, turn);
         }
         let ended = virtualization.migrations_of(&step.id.vm).filter(|migration| migration.is_final());
         let fresh = |uid: &&Uid| !step.failed.contains(uid);

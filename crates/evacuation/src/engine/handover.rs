@@ -49,11 +49,17 @@ impl Engine {
         };
         let Some(strength) = strength else { return };
         let own = strength.family.own;
+        let node = facts.cluster.node(&step.node).map(|node| node.uid.clone());
+        if detachable.is_given_away && node.is_none() {
+            return Self::give_up(step, format!("its node {} is gone", step.node), turn);
+        }
         let record = DetachRecord {
             v: marks::VERSION,
+            kind: own.kind,
             replica_set: own.key.name.clone(),
             replica_set_uid: own.uid.clone(),
             hash: detachable.hash,
+            given_to: node.filter(|_| detachable.is_given_away),
             run: self.identity.run.clone(),
             node: step.node.clone(),
             at: facts.now.wall,

@@ -307,7 +307,7 @@ impl Engine {
         match self.pending.remove(&id) {
             Some(Target::Pod(pod)) => self.pod_replied(&pod, reply, cluster, now, turn),
             Some(Target::Node(node)) => self.node_replied(&node, reply, now, turn),
-            Some(Target::Guest(id)) => self.guest_replied(&id, reply, now, turn),
+            Some(Target::Guest(id)) => self.guest_replied(&id, reply, cluster, now, turn),
             Some(Target::Machine(key)) => {
                 if let Some(restore) = self.restores.get_mut(&key) {
                     restore.replied(reply, now, turn);

@@ -29,9 +29,9 @@ impl Engine {
         if !self.has_room_in_flight() {
             return;
         }
-        let hash = detachment.record.hash.clone();
+        let record = detachment.record.clone();
         step.state = State::Reattaching;
-        self.send(Target::Pod(step.pod.clone()), Command::Reattach { pod: step.pod.clone(), hash }, turn);
+        self.send(Target::Pod(step.pod.clone()), Command::Reattach { pod: step.pod.clone(), record }, turn);
     }
 
     /// Waits until the ReplicaSet owns the pod and has deleted the surplus one, then clears the record: the deletion

@@ -64,25 +64,39 @@ fn shapes() -> impl Strategy<Value = Shape> {
     let rules = prop_oneof![Just(Rule::NoBudget), Just(Rule::AllAvailable), Just(Rule::NoneUnavailable)];
     let pods = (1..5_i32).prop_flat_map(|replicas| (Just(replicas), 1..=replicas));
     let min_ready_seconds = prop_oneof![3 => Just(0), 1 => Just(2)];
-    (pods, 1..=2_usize, 1..=3_i32, min_ready_seconds, rules, any::<(bool, bool)>(), 0..4_u32).prop_map(
-        |((replicas, on_old), old_nodes, surge, min_ready_seconds, rule, (has_cost, was_cordoned), databases)| Shape {
-            replicas,
-            on_old,
-            old_nodes,
-            surge,
-            min_ready_seconds,
-            rule,
-            has_cost,
-            was_cordoned,
-            databases,
+    let flags = (any::<bool>(), any::<bool>(), prop::bool::weighted(0.3));
+    (pods, 1..=2_usize, 1..=3_i32, min_ready_seconds, rules, flags, 0..4_u32).prop_map(
+        |((replicas, on_old), old_nodes, surge, min_ready_seconds, rule, flags, databases)| {
+            let (has_cost, was_cordoned, is_bare) = flags;
+            let rule = countable(rule, is_bare);
+            Shape {
+                replicas,
+                on_old,
+                old_nodes,
+                surge,
+                min_ready_seconds,
+                rule,
+                has_cost,
+                was_cordoned,
+                is_bare,
+                databases,
+            }
         },
     )
+}
+
+/// A budget that counts by scale keeps the pods of a ReplicaSet of its own from being handed over.
+fn countable(rule: Rule, is_bare: bool) -> Rule {
+    if is_bare && rule == Rule::NoneUnavailable { Rule::NoBudget } else { rule }
 }
 
 /// The same without a budget that only fits the number of pods at the start.
 fn scalable_shapes() -> impl Strategy<Value = Shape> {
     shapes().prop_map(|shape| Shape {
-        rule: if shape.rule == Rule::AllAvailable { Rule::NoneUnavailable } else { shape.rule },
+        rule: countable(
+            if shape.rule == Rule::AllAvailable { Rule::NoneUnavailable } else { shape.rule },
+            shape.is_bare,
+        ),
         ..shape
     })
 }

@@ -1,5 +1,11 @@
-//! Detach: the old pod leaves its ReplicaSet by a change of its `pod-template-hash`, the ReplicaSet makes a replacement
-//! at once, and the old pod goes on serving until that is Available. No spec changes.
+//! Detach: the old pod leaves its ReplicaSet, the ReplicaSet makes a replacement at once, and the old pod goes on serving
+//! until that is Available. No spec changes.
+//!
+//! A Deployment's pod leaves by a change of its `pod-template-hash`, by which no Service knows it. A ReplicaSet of its own,
+//! one of another owner's, and a ReplicationController know their pods by the very labels that Services ask for: their pods
+//! keep all labels and are given to their node instead, as a static pod is, since a controller takes in no pod that has
+//! another one. What becomes of such a pod: it goes with its node, and a budget that counts by scale cannot be computed
+//! while it is there.
 //!
 //! What happens on the server, and why each rule is here: `pkg/controller/replicaset/replica_set.go` (`ClaimPods`,
 //! `ReleasePod`), `pkg/controller/disruption/disruption.go` (a pod without controller still counts as healthy).
@@ -9,7 +15,7 @@ use std::fmt;
 
 use cluster_model::identity::{NodeName, ObjectKey, Uid};
 use cluster_model::marks::DETACHED_HASH;
-use cluster_model::owners::{OwnerKind, ReplicaSet, Strategy, owner_kind};
+use cluster_model::owners::{Deployment, OwnerKind, ReplicaSet, Strategy, owner_kind, resolve_surge};
 use cluster_model::pod::{Pod, TEMPLATE_HASH};
 use cluster_model::selector::Labels;
 use cluster_model::snapshot::ClusterSnapshot;
@@ -32,8 +38,10 @@ pub struct Circumstances {
 pub struct Detachable {
     /// Its ReplicaSet.
     pub replica_set: Uid,
-    /// The hash that it will get back when it is attached again.
-    pub hash: String,
+    /// The hash that it will get back when it is attached again; `None`: it has none.
+    pub hash: Option<String>,
+    /// Whether a label does not part it from its ReplicaSet: it is given to its node.
+    pub is_given_away: bool,
     /// How many extra pods its Deployment allows.
     pub max_surge: i32,
 }
@@ -45,8 +53,12 @@ pub enum Obstacle {
     Owner(OwnerKind),
     /// Its ReplicaSet or Deployment is not known, or is being deleted.
     OwnerMissing,
-    /// Its ReplicaSet's selector has no private key: a relabelled pod would still be its.
+    /// The selector of its Deployment's ReplicaSet has no private key: a relabelled pod would still be its.
     NoPrivateKey,
+    /// A budget that could not be computed with a pod that is its node's.
+    CountsByScale(ObjectKey),
+    /// Its owner, which is no Deployment, keeps pods of several generations: how they are replaced is the owner's to say.
+    Generations,
     /// `strategy: Recreate`.
     Recreate,
     /// `maxSurge: 0`.
@@ -89,6 +101,13 @@ impl fmt::Display for Obstacle {
             Self::Owner(_) => f.write_str("its owner has no private label to detach it by"),
             Self::OwnerMissing => f.write_str("its ReplicaSet or Deployment is not there any more"),
             Self::NoPrivateKey => f.write_str("its ReplicaSet's selector does not hold pod-template-hash"),
+            Self::CountsByScale(key) => {
+                write!(
+                    f,
+                    "PodDisruptionBudget {key} counts its owner's replicas, which a pod without owner would spoil"
+                )
+            }
+            Self::Generations => f.write_str("its owner keeps pods of several generations"),
             Self::Recreate => f.write_str("strategy Recreate: its owner says that no two may run at once"),
             Self::NoSurge => f.write_str("maxSurge is 0: its owner allows no extra pod"),
             Self::Chooser(kind, key) => write!(f, "{kind} {key} selects it by pod-template-hash"),
@@ -109,7 +128,8 @@ impl fmt::Display for Obstacle {
 /// Judges whether a pod can be detached. The clauses, in order, are those of [`Obstacle`].
 pub fn judge(pod: &Pod, cluster: &ClusterSnapshot, circumstances: &Circumstances) -> Result<Detachable, Obstacle> {
     let owner = owner_kind(pod);
-    let Some(controller) = pod.controller.as_ref().filter(|_| owner == OwnerKind::ReplicaSet) else {
+    let is_sets = matches!(owner, OwnerKind::ReplicaSet | OwnerKind::ReplicationController);
+    let Some(controller) = pod.controller.as_ref().filter(|_| is_sets) else {
         return Err(Obstacle::Owner(owner));
     };
     let family = Family::of(&controller.uid, cluster).ok_or(Obstacle::OwnerMissing)?;
@@ -117,16 +137,25 @@ pub fn judge(pod: &Pod, cluster: &ClusterSnapshot, circumstances: &Circumstances
     if set.is_terminating {
         return Err(Obstacle::OwnerMissing);
     }
-    let hash = set.template_hash.clone().filter(|_| set.has_private_key()).ok_or(Obstacle::NoPrivateKey)?;
-    let above = set.controller.as_ref().ok_or(Obstacle::NoPrivateKey)?;
-    let deployment = cluster.deployment(&above.uid).ok_or(Obstacle::OwnerMissing)?;
-    let max_surge = match deployment.strategy {
-        Strategy::Recreate => return Err(Obstacle::Recreate),
-        Strategy::RollingUpdate { max_surge: 0 } => return Err(Obstacle::NoSurge),
-        Strategy::RollingUpdate { max_surge } => max_surge,
+    let is_given_away = !set.has_private_key();
+    if is_given_away && family.is_deployments() {
+        return Err(Obstacle::NoPrivateKey);
+    }
+    let max_surge = match own_surge(set, cluster).ok_or(Obstacle::OwnerMissing)? {
+        OwnSurge::Recreate => return Err(Obstacle::Recreate),
+        OwnSurge::Pods(0) => return Err(Obstacle::NoSurge),
+        OwnSurge::Pods(max_surge) => max_surge,
     };
     let relabelled = relabelled(&pod.labels);
-    reaction(pod, &relabelled, cluster)?;
+    choice(pod, &relabelled, cluster)?;
+    if is_given_away {
+        let by_scale = cluster.budgets_of(pod).find(|budget| budget.counts_by_scale);
+        if let Some(budget) = by_scale {
+            return Err(Obstacle::CountsByScale(budget.key.clone()));
+        }
+    } else {
+        adoption(pod, &relabelled, cluster)?;
+    }
     if let Some(claim) = exclusive_claim(pod, cluster) {
         return Err(Obstacle::ExclusiveVolume(claim));
     }
@@ -146,9 +175,31 @@ pub fn judge(pod: &Pod, cluster: &ClusterSnapshot, circumstances: &Circumstances
         return Err(Obstacle::NotReady);
     }
     if family.is_rolling() {
-        return Err(Obstacle::Rollout);
+        return Err(if family.is_deployments() { Obstacle::Rollout } else { Obstacle::Generations });
     }
-    Ok(Detachable { replica_set: set.uid.clone(), hash, max_surge })
+    let hash = if is_given_away { pod.labels.get(TEMPLATE_HASH).cloned() } else { set.template_hash.clone() };
+    Ok(Detachable { replica_set: set.uid.clone(), hash, is_given_away, max_surge })
+}
+
+/// How many extra pods a workload allows by its own word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OwnSurge {
+    /// None, ever: its owner says that no two generations may run at once.
+    Recreate,
+    /// So many.
+    Pods(i32),
+}
+
+/// How many extra pods a ReplicaSet's owner allows; `None`: its Deployment is not known. A ReplicaSet of its own says
+/// nothing, and is treated like a Deployment that says nothing.
+pub(crate) fn own_surge(set: &ReplicaSet, cluster: &ClusterSnapshot) -> Option<OwnSurge> {
+    let Some(above) = set.controller.as_ref().filter(|above| above.is("apps", "Deployment")) else {
+        return Some(OwnSurge::Pods(resolve_surge(&Deployment::default_surge(), set.replicas)));
+    };
+    Some(match cluster.deployment(&above.uid)?.strategy {
+        Strategy::Recreate => OwnSurge::Recreate,
+        Strategy::RollingUpdate { max_surge } => OwnSurge::Pods(max_surge),
+    })
 }
 
 /// The labels that a pod has once it is detached.
@@ -158,8 +209,8 @@ pub fn relabelled(labels: &Labels) -> Labels {
     labels
 }
 
-/// Finds a selector in the namespace that would change its mind, or a controller that would adopt the pod.
-fn reaction(pod: &Pod, relabelled: &Labels, cluster: &ClusterSnapshot) -> Result<(), Obstacle> {
+/// Finds a selector in the namespace that would change its mind about the pod.
+fn choice(pod: &Pod, relabelled: &Labels, cluster: &ClusterSnapshot) -> Result<(), Obstacle> {
     let here = |key: &ObjectKey| key.namespace == pod.id.namespace;
     for chooser in cluster.choosers().filter(|chooser| here(&chooser.key)) {
         if chooser.selectors.iter().any(|selector| selector.matches(&pod.labels) != selector.matches(relabelled)) {
@@ -171,9 +222,15 @@ fn reaction(pod: &Pod, relabelled: &Labels, cluster: &ClusterSnapshot) -> Result
             return Err(Obstacle::Chooser("PodDisruptionBudget", budget.key.clone()));
         }
     }
+    Ok(())
+}
+
+/// Finds a controller that would adopt the pod if nobody owned it.
+fn adoption(pod: &Pod, relabelled: &Labels, cluster: &ClusterSnapshot) -> Result<(), Obstacle> {
+    let here = |key: &ObjectKey| key.namespace == pod.id.namespace;
     for set in cluster.replica_sets().filter(|set| here(&set.key)) {
         if set.selector.matches(relabelled) {
-            return Err(Obstacle::Adopter("ReplicaSet", set.key.clone()));
+            return Err(Obstacle::Adopter(set.kind.name(), set.key.clone()));
         }
     }
     for controller in cluster.controllers().filter(|controller| here(&controller.key)) {
@@ -287,7 +344,12 @@ mod tests {
 
     #[test]
     fn a_plain_deployment_is_detached_with_its_own_surge() {
-        let expected = Detachable { replica_set: Uid::from("uid-web-1"), hash: "h1".into(), max_surge: 1 };
+        let expected = Detachable {
+            replica_set: Uid::from("uid-web-1"),
+            hash: Some("h1".into()),
+            is_given_away: false,
+            max_surge: 1,
+        };
         assert_eq!(Case::movable().judge(), Ok(expected));
     }
 
@@ -341,7 +403,6 @@ mod tests {
             (Obstacle::OwnerMissing, Box::new(|case| case.set.is_terminating = true)),
             (Obstacle::OwnerMissing, Box::new(|case| case.deployment.uid = Uid::from("another"))),
             (Obstacle::NoPrivateKey, Box::new(|case| case.set.selector = fixtures::selector(&[("app", "web")]))),
-            (Obstacle::NoPrivateKey, Box::new(|case| case.set.controller = None)),
             (Obstacle::Recreate, Box::new(|case| case.deployment.strategy = Strategy::Recreate)),
             (Obstacle::NoSurge, Box::new(|case| case.deployment.strategy = Strategy::RollingUpdate { max_surge: 0 })),
             (Obstacle::Chooser("Service", key("x")), Box::new(move |case| case.more.push(chooser("Service", &hash)))),
@@ -420,15 +481,55 @@ mod tests {
         }
     }
 
-    #[test]
-    fn an_argo_rollout_is_no_deployment() {
+    /// The same with a ReplicaSet that knows its pods by their app alone, owned by somebody who is no Deployment, or nobody.
+    fn bare(owner: Option<ControllerRef>) -> Case {
         let mut case = Case::movable();
-        case.set.controller = Some(ControllerRef {
+        let labels = [("app", "web")];
+        case.set.controller = owner;
+        case.set.selector = fixtures::selector(&labels);
+        case.set.template.labels = fixtures::labels(&labels);
+        (case.set.template_hash, case.set.revision, case.set.desired_replicas) = (None, 0, None);
+        case.pod = fixtures::pod("shop", "web-a").of(&case.set).on("old").ready();
+        case
+    }
+
+    fn rollout() -> ControllerRef {
+        ControllerRef {
             api_version: "argoproj.io/v1alpha1".into(),
             kind: "Rollout".into(),
             name: "web".into(),
             uid: Uid::from("rollout"),
-        });
-        assert_eq!(case.judge(), Err(Obstacle::OwnerMissing));
+        }
+    }
+
+    #[test]
+    fn the_pod_of_a_set_that_is_no_deployments_is_given_to_its_node() {
+        for owner in [None, Some(rollout())] {
+            let expected =
+                Detachable { replica_set: Uid::from("uid-web-1"), hash: None, is_given_away: true, max_surge: 1 };
+            assert_eq!(bare(owner).judge(), Ok(expected));
+        }
+    }
+
+    #[test]
+    fn a_set_that_a_deployment_left_behind_still_has_its_private_key() {
+        let mut case = Case::movable();
+        case.set.controller = None;
+        let judged = case.judge().unwrap();
+        assert_eq!((judged.hash.as_deref(), judged.is_given_away), (Some("h1"), false));
+    }
+
+    #[test]
+    fn what_keeps_a_pod_from_being_given_to_its_node() {
+        let mut by_scale = bare(None);
+        by_scale.more.push(Change::Budget(cluster_model::budget::Budget {
+            counts_by_scale: true,
+            ..fixtures::budget("shop", "web", 1)
+        }));
+        assert_eq!(by_scale.judge(), Err(Obstacle::CountsByScale(ObjectKey::new("shop", "web"))));
+        let mut generations = bare(Some(rollout()));
+        let other = ReplicaSet { uid: Uid::from("canary"), ..generations.set.clone() };
+        generations.more.push(Change::ReplicaSet(Box::new(other)));
+        assert_eq!(generations.judge(), Err(Obstacle::Generations));
     }
 }

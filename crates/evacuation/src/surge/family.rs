@@ -1,5 +1,5 @@
-//! The ReplicaSets of one Deployment, seen together: a rollout moves pods between them, and the workload's strength is
-//! the sum.
+//! The ReplicaSets of one Deployment or other owner, seen together: a rollout moves pods between them, and the workload's
+//! strength is the sum.
 
 use cluster_model::identity::{ControllerRef, Uid};
 use cluster_model::owners::{OwnerKind, ReplicaSet, owner_kind};
@@ -28,8 +28,16 @@ impl<'a> Family<'a> {
         self.members.iter().all(|member| member.revision <= self.own.revision)
     }
 
+    /// Whether a Deployment owns it, which numbers its generations and rolls from one to the next.
+    pub fn is_deployments(&self) -> bool {
+        self.own.controller.as_ref().is_some_and(|above| above.is("apps", "Deployment"))
+    }
+
     /// How many pods the workload is to have now.
     pub fn desired(&self) -> i32 {
+        if !self.is_deployments() {
+            return self.members.iter().map(|member| member.replicas).fold(0, i32::saturating_add);
+        }
         let newest = self.members.iter().max_by_key(|member| member.revision);
         newest.map_or(self.own.replicas, |newest| newest.desired_replicas.unwrap_or(newest.replicas))
     }

@@ -98,6 +98,20 @@ fn a_new_migration_is_not_taken_for_the_one_that_somebody_deleted() {
     evacuate(kind, &[Act::Execute(0), Act::Answer(0), Act::Kill, Act::DeleteMigration(0)]);
 }
 
+/// A guest gets harder to move while nobody runs, and the plan is made anew.
+#[test]
+fn a_guest_that_was_asked_to_leave_and_cannot_any_more_is_planned_anew() {
+    let kind = |migratable| Kind { strategy: "LiveMigrate", migratable, owner: "Always" };
+    let mut world = GuestWorld::new(&[kind(true), kind(false), kind(false)], NonMigratable::Restart);
+    let (execute, answer) = (Act::Execute(0), Act::Answer(0));
+    let acts = [execute, answer, Act::Execute(165), Act::KubeVirt(54), Act::Cancel(150), Act::Kill, Act::Harden(15)];
+    for act in acts {
+        world.act(act);
+    }
+    evacuate_in_the_end(&mut world);
+    assert!(world.outcome != Some(Outcome::Done) || world.is_empty(), "{}", world.story());
+}
+
 proptest! {
     #![proptest_config(shrinking())]
 

@@ -13,6 +13,7 @@ const SMALL: Shape = Shape {
     rule: Rule::NoBudget,
     has_cost: false,
     was_cordoned: false,
+    is_bare: false,
     databases: 0,
 };
 

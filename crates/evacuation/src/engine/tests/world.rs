@@ -48,6 +48,8 @@ pub(super) struct Shape {
     pub(super) has_cost: bool,
     /// Whether somebody had cordoned the first node.
     pub(super) was_cordoned: bool,
+    /// Whether it is a ReplicaSet of its own, whose pods are given to their nodes, and not a Deployment's.
+    pub(super) is_bare: bool,
     /// How many pods of a StatefulSet run there as well.
     pub(super) databases: u32,
 }
@@ -114,7 +116,13 @@ const KINDS: usize = 5;
 impl World {
     pub(super) fn new(shape: Shape) -> Self {
         let Shape { replicas, on_old, old_nodes, min_ready_seconds, has_cost, .. } = shape;
-        let set = ReplicaSet { min_ready_seconds, ..fixtures::replica_set("shop", "web", replicas) };
+        let mut set = ReplicaSet { min_ready_seconds, ..fixtures::replica_set("shop", "web", replicas) };
+        if shape.is_bare {
+            let labels = [("app", "web")];
+            set.selector = fixtures::selector(&labels);
+            set.template.labels = fixtures::labels(&labels);
+            (set.controller, set.template_hash, set.revision, set.desired_replicas) = (None, None, 0, None);
+        }
         let old: Vec<_> = (1..=old_nodes).map(|number| NodeName(format!("old-{number}"))).collect();
         let mut pods = BTreeMap::new();
         for number in 0..replicas {
@@ -188,7 +196,9 @@ impl World {
         let mut changes: Vec<Change> = self.nodes.values().map(|node| Change::Node(Box::new(node.clone()))).collect();
         changes.extend(self.pods.values().map(|pod| Change::Pod(Box::new(pod.clone()))));
         changes.extend(self.sets.iter().map(|set| Change::ReplicaSet(Box::new(set.clone()))));
-        changes.push(Change::Deployment(fixtures::deployment("shop", "web", self.desired)));
+        if !self.shape.is_bare {
+            changes.push(Change::Deployment(fixtures::deployment("shop", "web", self.desired)));
+        }
         changes.push(self.slice());
         if self.shape.databases > 0 {
             changes.push(Change::Controller(controllers::database_set(self.shape.databases)));

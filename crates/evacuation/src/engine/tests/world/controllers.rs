@@ -35,6 +35,8 @@ impl World {
             let controller = fixtures::pod("shop", "any").of(&set).build().controller;
             let is_orphan =
                 |pod: &&Pod| pod.controller.is_none() && pod.is_active() && set.selector.matches(&pod.labels);
+            // What was given to its node has an owner, although it reads as if it had none.
+            let is_orphan = |pod: &&Pod| is_orphan(pod) && !(self.shape.is_bare && pod.has_detached_label());
             let orphans: Vec<_> = self.pods.values().filter(is_orphan).map(|pod| pod.id.clone()).collect();
             for id in orphans {
                 let controller: Option<ControllerRef> = controller.clone();
@@ -95,6 +97,12 @@ impl World {
     pub(super) fn sync_deployment(&mut self) {
         let newest = self.sets.len() - 1;
         let desired = self.desired;
+        if self.shape.is_bare {
+            if self.sets[0].replicas != desired {
+                self.change_set(0, |set| set.replicas = desired);
+            }
+            return;
+        }
         let is_scaled = self.sets.iter().any(|set| set.replicas > 0 && set.desired_replicas != Some(desired));
         if is_scaled || newest == 0 && self.sets[0].replicas != desired {
             for index in 0..=newest {
@@ -236,7 +244,7 @@ impl World {
 
     /// A new revision of the template.
     pub(super) fn begin_rollout(&mut self) {
-        if self.sets.len() >= 3 {
+        if self.sets.len() >= 3 || self.shape.is_bare {
             return;
         }
         self.is_hostile = true;

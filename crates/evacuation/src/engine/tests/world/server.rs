@@ -67,12 +67,19 @@ impl World {
             Command::Look { pod } => {
                 return self.pods.get(pod).map_or(Reply::Gone, |pod| Reply::Seen(Box::new(pod.clone())));
             }
-            Command::Reattach { pod: id, hash } => {
+            Command::Reattach { pod: id, record } => {
                 if !self.pods.contains_key(id) {
                     return Reply::Gone;
                 }
+                let set = self.sets.iter().find(|set| set.uid == record.replica_set_uid);
+                let owner = set.filter(|_| record.given_to.is_some());
+                let owner = owner.and_then(|set| fixtures::pod("shop", "any").of(set).build().controller);
                 self.change(id, |pod| {
-                    pod.labels.insert(TEMPLATE_HASH.into(), hash.clone());
+                    match &record.hash {
+                        Some(hash) => drop(pod.labels.insert(TEMPLATE_HASH.into(), hash.clone())),
+                        None => drop(pod.labels.remove(TEMPLATE_HASH)),
+                    }
+                    pod.controller = pod.controller.take().or(owner);
                     pod.deletion_cost = Some("2147483647".into());
                 });
             }
