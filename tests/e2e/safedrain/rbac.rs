@@ -51,6 +51,25 @@ impl Shop {
         self
     }
 
+    /// Adds a ReplicationController, of which most clusters have none.
+    async fn with_replication_controller(self) -> Self {
+        let labels = json!({ "app": "old-school" });
+        let selector = json!({ e2e::NAMESPACE_LABEL: self.ns.name() });
+        let spec = json!({ "nodeSelector": selector, "containers": [{ "name": "main", "image": "app:1" }] });
+        self.ns
+            .create(json!({
+                "apiVersion": "v1", "kind": "ReplicationController", "metadata": { "name": "old-school" },
+                "spec": { "selector": labels, "template": { "metadata": { "labels": labels }, "spec": spec } },
+            }))
+            .await;
+        self.ns
+            .until("app=old-school", "its pod is up", |pods: &[k8s_openapi::api::core::v1::Pod]| {
+                pods.iter().any(e2e::workload::is_pod_ready)
+            })
+            .await;
+        self
+    }
+
     async fn run(&self, user: &User, arguments: &[&str]) -> Run {
         Plugin::safedrain(&self.ns).args([self.old.as_str(), "--settle=0s"]).args(arguments).user(user).run().await
     }
@@ -64,6 +83,7 @@ impl Shop {
 #[tokio::test]
 async fn the_roles_of_the_file_are_enough_for_a_whole_drain_its_undo_and_the_status() {
     let Shop { ns, old } = Shop::open("roles").await.with_budget().await.with_claim().await;
+    let Shop { ns, old } = Shop { ns, old }.with_replication_controller().await;
     let user = ns.limited_user();
     Kubectl::run(&ns, ["apply", "-f", &Roles::path("safedrain")]).await.expect_code(0);
     let bind = |arguments: [&str; 4]| {
@@ -151,6 +171,7 @@ async fn without_one_right_the_run_does_what_the_table_says() {
     });
     // What is refused changes nothing, so all of it may be tried on one node.
     let refused = Shop::open("one-less").await.with_budget().await.with_claim().await;
+    let refused = refused.with_replication_controller().await;
     for grant in roles.grants() {
         let found: Vec<_> = rows.iter().filter(|row| row.right == grant.to_string()).collect();
         let [row] = found.as_slice() else {
