@@ -125,10 +125,12 @@ impl AuditLog {
         self.events.iter().filter(|event| event.is_mutating()).collect()
     }
 
-    /// Returns the requests that were to change the cluster: no dry runs, and no access reviews, which are created and
-    /// change nothing.
+    /// Returns the requests that were to change the cluster: no dry runs, and neither access reviews nor Events, which are
+    /// created and change nothing.
     pub fn changes(&self) -> Vec<&AuditEvent> {
-        self.mutating().into_iter().filter(|event| !event.dry_run && !event.is_access_review()).collect()
+        let tells = |event: &AuditEvent| event.resource == "events";
+        let changes = |event: &&AuditEvent| !event.dry_run && !event.is_access_review() && !tells(event);
+        self.mutating().into_iter().filter(changes).collect()
     }
 
     /// Returns the changes that were only rehearsed.

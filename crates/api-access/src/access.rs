@@ -132,7 +132,8 @@ impl CallError {
         Some(Duration::from_secs(u64::from(details.retry_after_seconds))).filter(|pause| !pause.is_zero())
     }
 
-    fn in_short(&self) -> String {
+    /// The error in a few words, for a line that tells of it in passing.
+    pub fn in_short(&self) -> String {
         match self {
             Self::Client(kube::Error::Api(status)) => {
                 format!("the API server answers {} ({})", status.code, status.message)

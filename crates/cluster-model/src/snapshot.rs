@@ -8,7 +8,7 @@ use crate::attachment::Attachment;
 use crate::budget::{self, Budget, Room};
 use crate::claim::Claim;
 use crate::endpoint_slice::EndpointSlice;
-use crate::identity::{NodeName, ObjectKey, PodId, Uid, WorkloadRef};
+use crate::identity::{ControllerRef, NodeName, ObjectKey, PodId, Uid, WorkloadRef};
 use crate::kubevirt::{VirtualChange, Virtualization};
 use crate::marks::{DetachRecord, Disbelief};
 use crate::node::Node;
@@ -249,15 +249,22 @@ impl ClusterSnapshot {
 
     /// The workload that a pod belongs to: its top owner, or for a detached pod the one that its record names.
     pub fn home_of(&self, pod: &Pod) -> Option<WorkloadRef> {
+        let ControllerRef { kind, name, .. } = self.home_ref(pod)?;
+        Some(WorkloadRef { kind, namespace: pod.id.namespace.clone(), name })
+    }
+
+    /// The same as a reference.
+    pub fn home_ref(&self, pod: &Pod) -> Option<ControllerRef> {
         if let Some(owner) = top_owner(pod, self) {
-            return Some(owner);
+            return Some(owner.clone());
         }
         let record = self.detach_record(pod)?.ok()?;
         let set = self.replica_set(&record.replica_set_uid)?;
-        let (kind, name) = match &set.controller {
-            Some(above) => (above.kind.clone(), above.name.clone()),
-            None => (set.kind.name().to_owned(), set.key.name.clone()),
-        };
-        Some(WorkloadRef { kind, namespace: pod.id.namespace.clone(), name })
+        Some(set.controller.clone().unwrap_or_else(|| ControllerRef {
+            api_version: set.kind.api_version().to_owned(),
+            kind: set.kind.name().to_owned(),
+            name: set.key.name.clone(),
+            uid: set.uid.clone(),
+        }))
     }
 }

@@ -157,6 +157,7 @@ struct Replacement<'a> {
 pub(crate) struct RunRecord {
     served: BTreeMap<PodId, (PodId, Option<NodeName>)>,
     verdicts: BTreeMap<NodeName, NodeVerdict>,
+    drained: Vec<NodeName>,
 }
 
 impl RunRecord {
@@ -165,6 +166,7 @@ impl RunRecord {
             Event::ReplacementServes { pod, replacement: Some(replacement), node } => {
                 self.served.insert(pod.clone(), (replacement.clone(), node.clone()));
             }
+            Event::NodeDrained { node } => self.drained.push(node.clone()),
             Event::NodeHoldsNoVm { node } => {
                 self.verdicts.insert(node.clone(), NodeVerdict::Empty);
             }
@@ -173,6 +175,11 @@ impl RunRecord {
             }
             _ => {}
         }
+    }
+
+    /// The nodes that everything has left that could.
+    pub(crate) fn drained(&self) -> &[NodeName] {
+        &self.drained
     }
 
     /// The replacements that serve, and where they run.

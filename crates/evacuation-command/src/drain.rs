@@ -26,7 +26,7 @@ use crate::look::{self, Look};
 use crate::pools::{self, Joined, Onto, Pools};
 use crate::render::{self, Narrator, Page, Voice};
 use crate::session::{self, Session, now};
-use crate::whole_file;
+use crate::{telling, whole_file};
 
 /// How often nodes that joined a pool during the run are drained as well before it is left at that.
 const ROUNDS: usize = 5;
@@ -254,6 +254,7 @@ impl Drain<'_> {
         };
         let mut engine = Engine::drain(&plan, self.job.request.clone(), circumstances, self.session.identity.clone())
             .with_pod_selector(self.job.pod_selector.as_ref().map(|selector| selector.meaning.clone()));
+        let homes = telling::homes(&plan, view.cluster());
         let mut record = RunRecord::default();
         let end = {
             let mut narrator = Narrator::new(self.output, self.voice(), &self.job.request);
@@ -281,6 +282,12 @@ impl Drain<'_> {
             }
             RunEnd::Finished(outcome) => outcome,
         };
+        let told = telling::of_drain(&plan, &engine, &homes, &self.session.identity, record.drained());
+        let telling = telling::send(&self.session, self.output, &guard, told);
+        // Who interrupts once more does not wait for that.
+        if interrupts.unless(Box::pin(telling)).await.is_err() {
+            tracing::info!("not every Event was written");
+        }
         session::release(guard, access, interrupts).await;
         if let Some(onto) = onto {
             self.tell_of_strays(onto, &record).await;

@@ -23,6 +23,7 @@ mod render;
 mod rights;
 mod session;
 mod status;
+mod telling;
 mod undo;
 mod whole_file;
 mod word;

@@ -7,6 +7,7 @@ use cluster_model::identity::{NodeName, ObjectKey, PodId};
 use cluster_model::marks::NodeRun;
 use cluster_model::node::Node;
 use evacuation::engine::{Engine, GuestEnd, Outcome, StepEnd};
+use evacuation::event::Event;
 use evacuation::guests::Moves;
 use evacuation::request::{DrainRequest, Strategy};
 use evacuation_runner::live_view::LiveView;
@@ -23,7 +24,7 @@ use crate::failure::{CommandError, count, list_failed};
 use crate::job::Job;
 use crate::render::{Narrator, Voice};
 use crate::session::{self, Session, now};
-use crate::{guests, look, nodes, rights};
+use crate::{guests, look, nodes, rights, telling};
 
 /// For how many pods that stay detached the next command is told.
 const TOLD: usize = 3;
@@ -109,8 +110,12 @@ pub(crate) async fn run(job: &Job, named: &[NodeName], output: &Output) -> Resul
         OutputFormat::Json | OutputFormat::Yaml | OutputFormat::Jsonl => Voice::Talk,
     };
     let mut narrator = Narrator::new(output, voice, &request);
+    let mut released = Vec::new();
     let report = |news: News<'_>| match news {
         News::Event(event) => {
+            if let Event::NodeReleased { node, .. } = event {
+                released.push(node.clone());
+            }
             if job.format == OutputFormat::Jsonl {
                 output.json_line(&EventLine::new(now(), event));
             }
@@ -128,6 +133,11 @@ pub(crate) async fn run(job: &Job, named: &[NodeName], output: &Output) -> Resul
             return Ok(ExitStatus::Interrupted);
         }
     };
+    let telling = telling::send(&session, output, &guard, telling::of_undo(&released, &session.identity));
+    // Who interrupts once more does not wait for that.
+    if interrupts.unless(Box::pin(telling)).await.is_err() {
+        tracing::info!("not every Event was written");
+    }
     session::release(guard, access, &mut interrupts).await;
     Ok(finish(job, &session, output, &targets, Some(&engine), outcome))
 }

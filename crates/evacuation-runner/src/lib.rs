@@ -11,6 +11,7 @@ pub mod actions;
 mod attachments;
 mod guest_actions;
 
+pub mod cluster_events;
 pub mod documents;
 mod kubevirt_api;
 pub mod lease;

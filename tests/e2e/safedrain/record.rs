@@ -76,3 +76,56 @@ async fn a_pod_that_does_not_go_is_told_with_who_holds_it() {
         Kubectl::run(&ns, ["patch", name, "--type=merge", "-p", pods[5]]).await.expect_code(0);
     }
 }
+
+/// Runs `kubectl get events` about one object and returns reason, type and message of each, oldest first.
+async fn events(ns: &Namespace, namespace: &str, name: &str) -> Vec<(String, String, String)> {
+    let about = format!("involvedObject.name={name}");
+    let by = "--sort-by=.metadata.creationTimestamp";
+    let run = Kubectl::run(ns, ["get", "events", "-n", namespace, "--field-selector", &about, by, "-o", "json"]).await;
+    let all: Value = serde_json::from_str(&run.expect_code(0).stdout).unwrap();
+    let ours =
+        all["items"].as_array().unwrap().iter().filter(|event| event["source"]["component"] == "kubectl-safedrain");
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    ours.map(|event| (text(&event["reason"]), text(&event["type"]), text(&event["message"]))).collect()
+}
+
+#[tokio::test]
+async fn an_event_for_each_workload_and_node_says_what_was_done_by_whom_and_why() {
+    let ns = Namespace::fresh(ControlPlane::shared(), "events").await;
+    let node = ns.node("old").create().await;
+    ns.deployment("web").replicas(2).ready().await;
+    ns.stateful_set("db").ready().await;
+    ns.node("new").create().await;
+    let drain = |flags: &[&str]| Plugin::safedrain(&ns).args([node.as_str(), "--settle=0s"]).args(flags);
+    drain(&["--dry-run=client"]).run().await.expect_code(0);
+    assert_eq!(events(&ns, ns.name(), "web").await, [], "a dry run tells nothing");
+    let run = drain(&["--reason=kernel update"]).run().await.expect_code(0);
+    let of_web = events(&ns, ns.name(), "web").await;
+    let [(reason, kind, message)] = of_web.as_slice() else { panic!("{of_web:?}\n{run}") };
+    assert_eq!((reason.as_str(), kind.as_str()), ("Drained", "Normal"));
+    assert!(message.starts_with(&format!("2 pods handed over from node {node}; by ")), "{message}");
+    assert!(message.contains("with kubectl safedrain/") && message.ends_with("(kernel update)"), "{message}");
+    let of_db = events(&ns, ns.name(), "db").await;
+    assert!(of_db[0].2.starts_with("1 pod evicted from node"), "{of_db:?}");
+    drain(&["--undo"]).run().await.expect_code(0);
+    let of_node = events(&ns, "default", &node).await;
+    let reasons: Vec<_> = of_node.iter().map(|(reason, ..)| reason.as_str()).collect();
+    assert_eq!(reasons, ["NodeDrained", "NodeDrainUndone"], "{of_node:?}");
+    // That is where people look.
+    let described = Kubectl::run(&ns, ["describe", "node", &node]).await.expect_code(0);
+    assert!(described.stdout.contains("2 pods handed over, 1 pod evicted from node"), "{described}");
+}
+
+#[tokio::test]
+async fn what_was_kept_is_told_as_a_warning() {
+    let ns = Namespace::fresh(ControlPlane::shared(), "events-kept").await;
+    let node = ns.node("old").create().await;
+    ns.deployment("web").ready().await;
+    // No other node: the replacement has no place.
+    let run = Plugin::safedrain(&ns).args([node.as_str(), "--replacement-timeout=1s"]).run().await.expect_code(4);
+    let of_web = events(&ns, ns.name(), "web").await;
+    assert_eq!((of_web[0].0.as_str(), of_web[0].1.as_str()), ("DrainIncomplete", "Warning"), "{run}");
+    assert!(of_web[0].2.starts_with("1 pod kept: its replacement took too long"), "{of_web:?}");
+    let of_node = events(&ns, "default", &node).await;
+    assert_eq!((of_node[0].0.as_str(), of_node[0].1.as_str()), ("NodeDrainStopped", "Warning"), "{run}");
+}

@@ -8,7 +8,7 @@ pub use controller::Controller;
 pub use deployment::{Deployment, Strategy, resolve_surge};
 pub use replica_set::{AntiAffinity, ReplicaSet, SetKind, TemplateRules};
 
-use crate::identity::WorkloadRef;
+use crate::identity::ControllerRef;
 use crate::pod::Pod;
 use crate::snapshot::ClusterSnapshot;
 
@@ -61,11 +61,10 @@ pub fn takes_turns(pod: &Pod) -> bool {
     }
 }
 
-/// Names the top owner of a pod: the Deployment above its ReplicaSet where the snapshot knows it, else its controller.
-/// `None` for an unmanaged pod. A detached pod belongs to nobody here: [`ClusterSnapshot::home_of`] knows its record.
-pub fn top_owner(pod: &Pod, cluster: &ClusterSnapshot) -> Option<WorkloadRef> {
+/// The top owner of a pod: the Deployment above its ReplicaSet where the snapshot knows it, else its controller. `None` for
+/// an unmanaged pod. A detached pod belongs to nobody here: [`ClusterSnapshot::home_of`] knows its record.
+pub fn top_owner<'a>(pod: &'a Pod, cluster: &'a ClusterSnapshot) -> Option<&'a ControllerRef> {
     let controller = pod.controller.as_ref()?;
     let above = cluster.replica_set(&controller.uid).and_then(|replica_set| replica_set.controller.as_ref());
-    let owner = above.unwrap_or(controller);
-    Some(WorkloadRef { kind: owner.kind.clone(), namespace: pod.id.namespace.clone(), name: owner.name.clone() })
+    Some(above.unwrap_or(controller))
 }

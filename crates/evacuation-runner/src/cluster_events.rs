@@ -1,0 +1,102 @@
+//! Events in the cluster: what a run did, told to whoever looks at a workload or a node afterwards. They change nothing, and
+//! a run without the right to them is as good.
+
+use std::time::Duration;
+
+use cluster_model::identity::{ControllerRef, NodeName, PodId, Uid};
+use futures::{StreamExt, stream};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::lease::LeaseGuard;
+use api_access::{ApiAccess, CallError};
+
+/// How many are sent at a time.
+const IN_FLIGHT: usize = 8;
+/// How long all of them may take: a run does not stay for what only tells of it.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// Whom an event is about.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct About {
+    api_version: String,
+    kind: String,
+    /// `None`: it is in no namespace, and its events are in `default`.
+    namespace: Option<String>,
+    name: String,
+    uid: Uid,
+}
+
+impl About {
+    /// A pod's owner, which is in the pod's namespace.
+    pub fn owner(owner: ControllerRef, namespace: &str) -> Self {
+        let ControllerRef { api_version, kind, name, uid } = owner;
+        Self { api_version, kind, namespace: Some(namespace.to_owned()), name, uid }
+    }
+
+    /// A pod that nobody owns.
+    pub fn pod(pod: &PodId) -> Self {
+        let (kind, namespace) = ("Pod".to_owned(), Some(pod.namespace.clone()));
+        Self { api_version: "v1".to_owned(), kind, namespace, name: pod.name.clone(), uid: pod.uid.clone() }
+    }
+
+    /// A node. Its events name it as their uid too, which is how `kubectl describe node` finds them
+    /// (`pkg/kubelet/kubelet.go`, `nodeRef`).
+    pub fn node(node: &NodeName) -> Self {
+        let (kind, name) = ("Node".to_owned(), node.0.clone());
+        Self { api_version: "v1".to_owned(), kind, namespace: None, name, uid: Uid(node.0.clone()) }
+    }
+}
+
+/// One event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterEvent {
+    /// Whom it is about.
+    pub about: About,
+    /// One word in CamelCase.
+    pub reason: &'static str,
+    /// Whether something was left undone.
+    pub is_warning: bool,
+    /// A sentence.
+    pub message: String,
+}
+
+/// Sends events; returns the first error there was. Needs `create events` in the namespaces of what they are about, for nodes
+/// in `default`. The guard is a witness: a dry run has none.
+pub async fn send(
+    access: &ApiAccess,
+    guard: &LeaseGuard,
+    reporter: &str,
+    events: Vec<ClusterEvent>,
+    now: Timestamp,
+) -> Result<(), CallError> {
+    if !guard.is_held() {
+        return Ok(());
+    }
+    let sending = stream::iter(events)
+        .map(|event| async move { access.call(create(access, reporter, &event, now)).await })
+        .buffer_unordered(IN_FLIGHT)
+        .fold(Ok(()), |before, answer| async { before.and(answer) });
+    tokio::time::timeout(LIMIT, sending).await.unwrap_or(Err(CallError::Timeout(LIMIT)))
+}
+
+async fn create(access: &ApiAccess, reporter: &str, event: &ClusterEvent, now: Timestamp) -> kube::Result<()> {
+    let About { api_version, kind, namespace, name, uid } = &event.about;
+    let at = format!("{now:.0}");
+    let place = namespace.as_deref().unwrap_or("default");
+    let body = json!({
+        "apiVersion": "v1", "kind": "Event",
+        "metadata": { "generateName": format!("{reporter}-"), "namespace": place },
+        "involvedObject": {
+            "apiVersion": api_version, "kind": kind, "namespace": namespace, "name": name, "uid": uid,
+        },
+        "type": if event.is_warning { "Warning" } else { "Normal" },
+        "reason": event.reason, "message": event.message, "count": 1, "firstTimestamp": at, "lastTimestamp": at,
+        "source": { "component": format!("kubectl-{reporter}") },
+        "reportingComponent": format!("kubectl-{reporter}"),
+    });
+    let path = format!("/api/v1/namespaces/{place}/events?fieldManager={}", access.field_manager);
+    let body = serde_json::to_vec(&body).map_err(kube::Error::SerdeError)?;
+    let request = http::Request::post(path).header(http::header::CONTENT_TYPE, "application/json").body(body);
+    access.client.request::<Value>(request.map_err(kube::Error::HttpError)?).await.map(drop)
+}
