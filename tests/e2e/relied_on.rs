@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::Api;
 use kube::ResourceExt;
-use kube::api::{EvictParams, Patch, PatchParams};
+use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
 /// A ReplicaSet or ReplicationController of its own called `web`, with one pod on `old`, which is cordoned.
@@ -75,7 +75,11 @@ async fn a_pod_that_is_given_to_its_node_serves_on_beside_the_one_that_takes_its
         });
         assert_eq!(budgets.await[0].status.as_ref().unwrap().expected_pods, 2);
         let pods: Api<Pod> = ns.api();
-        pods.evict(&scene.pod.name_any(), &EvictParams::default()).await.unwrap();
+        let eviction =
+            json!({ "apiVersion": "policy/v1", "kind": "Eviction", "metadata": { "name": scene.pod.name_any() } });
+        let params = PostParams::default();
+        let name = scene.pod.name_any();
+        drop(pods.create_subresource::<_, Value>("eviction", &name, &params, &eviction).await.unwrap());
         ns.pod_gone(&scene.pod).await;
         recorder.stop().await;
         assert_eq!(recorder.counts("web"), [1, 2, 1], "{kind}");

@@ -36,6 +36,8 @@ pub mod marks;
 pub mod node;
 pub mod owners;
 pub mod pod;
+pub mod precedence;
+pub mod quorum;
 pub mod resources;
 pub mod selector;
 pub mod service;

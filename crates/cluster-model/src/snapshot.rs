@@ -14,6 +14,7 @@ use crate::marks::{DetachRecord, Disbelief};
 use crate::node::Node;
 use crate::owners::{Controller, Deployment, ReplicaSet, top_owner};
 use crate::pod::Pod;
+use crate::precedence::Precedence;
 use crate::service::PodChooser;
 
 /// What is known of the cluster. Sorted throughout, so everything derived from it has a stable order.
@@ -29,6 +30,7 @@ pub struct ClusterSnapshot {
     slices: BTreeMap<ObjectKey, EndpointSlice>,
     claims: BTreeMap<ObjectKey, Claim>,
     attachments: BTreeMap<String, Attachment>,
+    precedence: Precedence,
     virtualization: Virtualization,
 }
 
@@ -67,6 +69,8 @@ pub enum Change {
     Attachment(Attachment),
     /// A VolumeAttachment that is gone, by its name.
     AttachmentGone(String),
+    /// Who goes first.
+    Precedence(Precedence),
     /// An object of KubeVirt's, or one of its pods.
     Virtual(Box<VirtualChange>),
 }
@@ -100,6 +104,7 @@ impl ClusterSnapshot {
             Change::Claim(claim) => drop(self.claims.insert(claim.key.clone(), claim)),
             Change::Attachment(attachment) => drop(self.attachments.insert(attachment.name.clone(), attachment)),
             Change::AttachmentGone(name) => drop(self.attachments.remove(&name)),
+            Change::Precedence(precedence) => self.precedence = precedence,
             Change::Virtual(change) => self.virtualization.apply(*change),
         }
     }
@@ -164,6 +169,21 @@ impl ClusterSnapshot {
     pub fn replicas_of(&self, controller: &Uid) -> Option<i32> {
         let set = self.replica_sets.get(controller).map(|set| set.replicas);
         set.or_else(|| self.controllers.get(controller)?.replicas)
+    }
+
+    /// The number by which a pod is put before or after others: its own, else its namespace's.
+    pub fn order_of(&self, pod: &Pod) -> i32 {
+        pod.wishes.order.or_else(|| self.precedence.namespaces.get(&pod.id.namespace).copied()).unwrap_or(0)
+    }
+
+    /// The pods that answer for webhooks without whose word nothing is let through, as far as they are ready endpoints.
+    pub fn gatekeepers(&self) -> BTreeSet<&Uid> {
+        self.precedence.gatekeepers.iter().flat_map(|service| self.ready_endpoints(service)).collect()
+    }
+
+    /// The Services by which a webhook asks this pod.
+    pub fn gates_of(&self, pod: &Uid) -> impl Iterator<Item = &ObjectKey> {
+        self.precedence.gatekeepers.iter().filter(move |service| self.ready_endpoints(service).contains(pod))
     }
 
     /// Services and NetworkPolicies, as far as they were listed.

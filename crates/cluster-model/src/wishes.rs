@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::api::core as v1;
 
-/// The annotation that puts a pod before or after others: a whole number, 0 where there is none; the lowest goes first.
+/// The annotation that puts a pod, or all pods of a namespace that say nothing themselves, before or after others: a whole
+/// number, 0 where there is none; the lowest goes first.
 pub const ORDER: &str = "handover/order";
 /// Cluster API's word about its drains (`PodDrainLabel` in `api/core/v1beta2/machinedrainrules_types.go`).
 pub const DRAIN: &str = "cluster.x-k8s.io/drain";
@@ -24,8 +25,8 @@ const HOLDERS: [(&str, &str); 4] = [
 /// What a pod says about its own leaving.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wishes {
-    /// [`ORDER`]; what is no whole number is 0.
-    pub order: i32,
+    /// [`ORDER`]; `None`: it says nothing, or no whole number.
+    pub order: Option<i32>,
     /// [`DRAIN`].
     pub drain: DrainWish,
     /// The annotations by which it asks to be left alone, as `KEY=VALUE`.
@@ -55,11 +56,16 @@ impl Wishes {
         };
         let objections = OBJECTIONS.iter().filter(|(key, value)| annotation(key) == Some(*value));
         Self {
-            order: annotation(ORDER).and_then(|text| text.trim().parse().ok()).unwrap_or(0),
+            order: annotation(ORDER).and_then(order),
             drain,
             objections: objections.map(|(key, value)| format!("{key}={value}")).collect(),
         }
     }
+}
+
+/// Reads the value of [`ORDER`]; `None`: it is no whole number.
+pub fn order(text: &str) -> Option<i32> {
+    text.trim().parse().ok()
 }
 
 /// Says who else is at work on a node, by its taints.
@@ -84,7 +90,7 @@ mod tests {
             (ORDER, "-3"),
         ]);
         let wishes = Wishes::of(&map(&[(DRAIN, "wait-completed")]), Some(&annotations));
-        assert_eq!((wishes.order, wishes.drain), (-3, DrainWish::WaitCompleted));
+        assert_eq!((wishes.order, wishes.drain), (Some(-3), DrainWish::WaitCompleted));
         assert_eq!(wishes.objections, ["karpenter.sh/do-not-disrupt=true"]);
         assert_eq!(Wishes::of(&map(&[(DRAIN, "no")]), Some(&map(&[(ORDER, "first")]))), Wishes::default());
         assert_eq!(Wishes::of(&map(&[(DRAIN, "skip")]), None).drain, DrainWish::Skip);

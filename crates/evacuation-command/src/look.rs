@@ -7,12 +7,15 @@ use cluster_model::identity::NodeName;
 use cluster_model::legible::Legible;
 use cluster_model::marks::{NodeRun, RunPhase};
 use cluster_model::node::Node;
+use cluster_model::quorum::Quorum;
+use cluster_model::snapshot::Change;
+use cluster_model::wishes;
 use evacuation::guests::Moves;
 use evacuation::plan::{self, DrainPlan};
 use evacuation::request::Strategy;
 use evacuation::surge::detach::Circumstances;
 use evacuation_runner::observe::{self, Observation, Scope};
-use evacuation_runner::{preflight, rights as needed};
+use evacuation_runner::{precedence, preflight, rights as needed};
 use kubectl_common::failure::Failure;
 use kubectl_common::flags::DryRun;
 use kubectl_common::identity::PluginIdentity;
@@ -64,6 +67,7 @@ pub(crate) async fn look(
     check_marks(&all_nodes, &targets)?;
     warn_of_marks(session.plugin, output, &all_nodes, &targets);
     warn_of_holders(output, &all_nodes, &targets);
+    warn_of_quorum(output, &all_nodes, &targets);
     let with_handovers = request.strategy != Strategy::Evict;
     let selector = job.pod_selector.as_ref().map(|selector| selector.text.as_str());
     let scope = match request.moves {
@@ -78,6 +82,9 @@ pub(crate) async fn look(
         .await
         .map_err(|error| list_failed(session, &error))?;
     let installation = guests::look(job, session, &targets, &mut observation).await?;
+    if with_handovers && request.moves == Moves::Everything {
+        look_for_precedence(session, output, &mut observation).await?;
+    }
     let observation = observation;
     let may_not_patch = review::lacking(&session.access, &needed::PATCH_PODS, &observation.handover_namespaces)
         .await
@@ -120,6 +127,19 @@ pub(crate) async fn look(
         guests::rehearse(session, installation, &observation.cluster, &mut plan, output).await;
     }
     Ok(Some(Look { targets, observation, circumstances, plan, missing, obstacle, onto }))
+}
+
+/// Finds out who goes first.
+async fn look_for_precedence(session: &Session, output: &Output, observation: &mut Observation) -> Result<(), Failure> {
+    let found = precedence::look(&session.access, observation).await.map_err(|error| list_failed(session, &error))?;
+    if found.is_blind_to_webhooks {
+        output.note("you may not list webhook configurations, so pods that answer for webhooks do not go first");
+    }
+    if found.is_blind_to_namespaces {
+        tracing::info!("namespaces may not be listed, so their annotation {} is not heeded", wishes::ORDER);
+    }
+    observation.cluster.apply(Change::Precedence(found.precedence));
+    Ok(())
 }
 
 async fn find_nodes(
@@ -190,6 +210,22 @@ fn warn_of_holders(output: &Output, nodes: &[Node], targets: &[NodeName]) {
             ));
         }
     }
+}
+
+/// A drain leaves etcd and the control plane running, as static pods; the machine that is turned off afterwards does not.
+fn warn_of_quorum(output: &Output, nodes: &[Node], targets: &[NodeName]) {
+    let Some(Quorum { leaving, members, left, needed }) = Quorum::without(targets, nodes) else { return };
+    let names: Vec<_> = leaving.iter().map(ToString::to_string).collect();
+    let names = names.join(", ");
+    let which = format!("{names} of the {members} nodes of the control plane");
+    output.warning(&if left >= needed {
+        format!("this drains {which}: turned off, they leave {left} that are Ready, and etcd needs {needed}")
+    } else {
+        format!(
+            "this drains {which}: turned off, they leave {left} that are Ready, fewer than etcd needs ({needed}): \
+             the API server stops answering then. Add members first, or bring the others back"
+        )
+    });
 }
 
 /// The plugin by which a run goes on: the one that began it, since another moves something else.

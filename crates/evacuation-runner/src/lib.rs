@@ -17,6 +17,7 @@ mod kubevirt_api;
 pub mod lease;
 pub mod live_view;
 pub mod observe;
+pub mod precedence;
 pub mod preflight;
 pub mod rights;
 pub mod room;

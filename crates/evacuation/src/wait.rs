@@ -62,6 +62,11 @@ pub enum Wait {
         /// How many of them are not gone yet.
         count: usize,
     },
+    /// Pods of its node that answer for webhooks, without whose word nothing is let through, go first and alone.
+    Gatekeepers {
+        /// How many.
+        count: usize,
+    },
     /// The pod to end by itself.
     Completion,
     /// A pod of its workload that is starting, with what its status says.
@@ -123,6 +128,12 @@ impl fmt::Display for Wait {
             Self::Termination { grace_seconds } => write!(f, "it to terminate (grace period {grace_seconds} s)"),
             Self::Earlier { count: 1 } => f.write_str("the node's other pod to be gone, which goes before it"),
             Self::Earlier { count } => write!(f, "the node's {count} other pods to be gone that go before it"),
+            Self::Gatekeepers { count: 1 } => {
+                f.write_str("the node's other pod to be gone that answers for a webhook, without which nothing passes")
+            }
+            Self::Gatekeepers { count } => {
+                write!(f, "the node's {count} pods to be gone that answer for webhooks, without which nothing passes")
+            }
             Self::Completion => f.write_str("it to end by itself"),
             Self::Successor { pod, reason } => {
                 write!(f, "{pod} of its workload to be Ready")?;

@@ -122,18 +122,28 @@ impl Engine {
         }
     }
 
-    /// The pods of its node that go before it: all others before those that they may need, then the less important ones by
-    /// their priority classes, then by the number that they carry themselves. Nobody is held up by a pod that is waited for
+    /// The pods of its node that go before it: those that answer for webhooks, and nothing beside them, since without an
+    /// answer nothing is let through; all others before those that they may need; then the less important ones by
+    /// their priority classes, then by the number that they or their namespaces carry. Nobody is held up by a pod that is waited for
     /// until it ends by itself, or by one that should be gone and is not; and a pod that does not serve goes when it may:
     /// a budget of others may open by its coming up elsewhere. kubectl's way knows no priorities.
     fn earlier_ones(&self, step: &Step, pod: &Pod, facts: &Facts<'_>) -> Option<Wait> {
         let by_priority = !self.request.is_kubectls_way();
-        let rank = |pod: &Pod| (if by_priority { pod.priority } else { 0 }, pod.wishes.order);
+        let rank = |pod: &Pod| (if by_priority { pod.priority } else { 0 }, facts.cluster.order_of(pod));
         let (own, goes_last) = (rank(pod), Importance::of(pod).goes_last());
-        let (mut needing, mut earlier) = (0, 0);
+        let keeps_a_gate = facts.keeps_a_gate(pod);
+        let (mut gates, mut needing, mut earlier) = (0, 0, 0);
         for other in self.steps.values().filter(|other| other.node == step.node && !other.is_done()) {
             let Some(its) = facts.cluster.pod(&other.pod) else { continue };
             let is_overdue = its.deletion.is_some_and(|end| facts.now.wall > end);
+            match (keeps_a_gate, facts.keeps_a_gate(its)) {
+                (false, true) => {
+                    gates += usize::from(other.action != Action::Wait && !is_overdue);
+                    continue;
+                }
+                (true, false) => continue,
+                (true, true) | (false, false) => {}
+            }
             match (goes_last, Importance::of(its).goes_last()) {
                 (true, false) => needing += 1,
                 (false, true) => {}
@@ -141,10 +151,11 @@ impl Engine {
                 _ => earlier += usize::from(rank(its) < own),
             }
         }
-        match (needing, earlier) {
-            (0, 0) => None,
-            (0, count) => Some(Wait::Earlier { count }),
-            (count, _) => Some(Wait::Others { count }),
+        match (gates, needing, earlier) {
+            (0, 0, 0) => None,
+            (0, 0, count) => Some(Wait::Earlier { count }),
+            (0, count, _) => Some(Wait::Others { count }),
+            (count, ..) => Some(Wait::Gatekeepers { count }),
         }
     }
 

@@ -1,6 +1,6 @@
 //! How a plan is made of a snapshot.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use cluster_model::budget::Room;
 use cluster_model::disposition::{self, DaemonSetPresence, Disposition, LeaveReason, Warning};
@@ -10,10 +10,10 @@ use cluster_model::pod::Pod;
 use cluster_model::snapshot::ClusterSnapshot;
 use jiff::Timestamp;
 
+use super::impact::impacts;
 use super::words::{leave_words, refusal_words, warning_words};
 use super::{
-    Action, DrainPlan, Estimate, Forecast, IncomingGuest, Method, NodePlan, OwnerName, PodPlan, RefusalKind,
-    RefusedPod, ServiceImpact,
+    Action, DrainPlan, Estimate, Forecast, IncomingGuest, Method, NodePlan, OwnerName, PodPlan, RefusalKind, RefusedPod,
 };
 use crate::guests::{self, GuestObstacle, Moves, StrayLauncher};
 use crate::request::{DrainRequest, Removal, Strategy};
@@ -234,6 +234,9 @@ fn plan_move(
             plan.estimate = Some(Estimate { low: 0, high: grace });
         }
     }
+    if request.strategy != Strategy::Evict && cluster.gatekeepers().contains(&pod.id.uid) {
+        plan.warnings.push(gate_words(&plan, cluster));
+    }
     if request.removal == Removal::Delete {
         return (plan, None);
     }
@@ -335,6 +338,18 @@ fn dead_end(pod: &Pod, plan: &PodPlan, cluster: &ClusterSnapshot) -> Option<(Ref
     }
 }
 
+/// What to know of a pod that answers for a webhook. One whose place is empty for a while can keep its own successor out.
+fn gate_words(plan: &PodPlan, cluster: &ClusterSnapshot) -> String {
+    let others = |service: &ObjectKey| cluster.ready_endpoints(service).len() > 1;
+    let is_alone = plan.action == Action::Evict && !cluster.gates_of(&plan.pod.uid).all(others);
+    let alone = if is_alone {
+        ", and is the only one: until its successor answers, that webhook refuses all it is asked"
+    } else {
+        ""
+    };
+    format!("answers for a webhook without which nothing passes: goes first{alone}")
+}
+
 fn refuse(mut plan: PodPlan, kind: RefusalKind, message: String, remedy: String) -> (PodPlan, Option<PodRefusal>) {
     plan.action = Action::Refuse;
     plan.method = Method::None;
@@ -365,34 +380,4 @@ fn startup_of(pod: &Pod, cluster: &ClusterSnapshot) -> Option<u64> {
         .collect();
     seconds.sort_unstable();
     seconds.get(seconds.len() / 2).copied()
-}
-
-/// The Services that lose an endpoint for a while, and those whose pods are handed over.
-/// Of a workload whose pods go one after another, one is missing at a time.
-fn impacts(nodes: &[NodePlan], request: &DrainRequest, cluster: &ClusterSnapshot) -> Vec<ServiceImpact> {
-    let mut behind: BTreeMap<ObjectKey, usize> = BTreeMap::new();
-    let mut counted: BTreeSet<(ObjectKey, Uid)> = BTreeSet::new();
-    for plan in nodes.iter().flat_map(|node| &node.pods) {
-        let leaves = matches!(plan.action, Action::Handover | Action::Evict | Action::Wait | Action::Refuse);
-        if !leaves {
-            continue;
-        }
-        let services =
-            cluster.traffic_of(&plan.pod.namespace, &plan.pod.uid).into_iter().map(|traffic| traffic.service);
-        for service in services.collect::<BTreeSet<_>>() {
-            let owner = cluster.pod(&plan.pod).filter(|pod| request.takes_turns(pod, plan.bypasses_budget));
-            let owner = owner.and_then(|pod| Some(Crew::of(pod, cluster)?.key().clone()));
-            let is_lost =
-                plan.action == Action::Evict && owner.is_none_or(|owner| counted.insert((service.clone(), owner)));
-            *behind.entry(service).or_default() += usize::from(is_lost);
-        }
-    }
-    behind
-        .into_iter()
-        .map(|(service, lost)| {
-            let ready_now = cluster.ready_endpoints(&service).len();
-            let ready_worst = ready_now.saturating_sub(lost);
-            ServiceImpact { namespace: service.namespace, name: service.name, ready_now, ready_worst }
-        })
-        .collect()
 }

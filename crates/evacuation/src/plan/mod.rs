@@ -4,6 +4,7 @@
 
 mod build;
 mod drift;
+mod impact;
 mod words;
 
 pub(crate) use build::may_hand_over;
