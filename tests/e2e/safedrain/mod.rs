@@ -7,6 +7,7 @@ mod dry_run;
 mod lock;
 mod many;
 mod marks;
+mod meanwhile;
 mod order;
 mod rbac;
 mod record;
