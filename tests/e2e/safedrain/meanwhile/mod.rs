@@ -7,17 +7,22 @@
 //! | `deletions` | the workload, or the pod that is being handed over, is deleted |
 //! | `strangers` | the same node is drained by `kubectl drain` |
 //! | `failures` | the node dies, or nobody makes replacements |
+//! | `all_at_once` | most of it, with workloads of every `kinds` on one node, a `flock` among them |
 //!
 //! In each test the run is known to be in the middle of a handover when the others begin: the pod is marked, and its
 //! replacement has no node to go to until the test makes one.
 
+mod all_at_once;
 mod deletions;
 mod failures;
+mod flock;
+mod kinds;
 mod rollouts;
 mod scaling;
 mod strangers;
 
 use e2e::{ControlPlane, EndpointRecorder, Kubectl, Namespace, Plugin, Run, Running};
+use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::ListParams;
@@ -111,6 +116,21 @@ impl Ended {
 async fn until_detached(ns: &Namespace, app: &str) -> Pod {
     let selector = format!("app={app},{DETACHED}");
     ns.until::<Pod>(&selector, &format!("a pod of {app} is detached"), |pods| !pods.is_empty()).await.remove(0)
+}
+
+/// Waits until the ReplicaSet of `app` wants `count` pods and has no more than that.
+async fn until_it_has(ns: &Namespace, app: &str, count: usize) {
+    let wanted = i32::try_from(count).unwrap();
+    let selector = format!("app={app}");
+    ns.until::<ReplicaSet>(&selector, &format!("the ReplicaSet of {app} has its new size"), |sets| {
+        sets.iter().any(|set| set.spec.as_ref().and_then(|spec| spec.replicas) == Some(wanted))
+    })
+    .await;
+    ns.until::<Pod>(&selector, &format!("the ReplicaSet of {app} has as many pods as it wants"), |pods| {
+        let owned = pods.iter().filter(|pod| !pod.owner_references().is_empty());
+        owned.filter(|pod| pod.metadata.deletion_timestamp.is_none()).count() == count
+    })
+    .await;
 }
 
 /// Fails unless the mark of a whole run on `node` is all that is left of it: no pod is outside its ReplicaSet or carries

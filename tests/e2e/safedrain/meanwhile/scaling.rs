@@ -1,25 +1,10 @@
 //! A workload gets another size while its pods are handed over: a user's wish, or an autoscaler's.
 
 use e2e::{Kubectl, Metrics, Namespace};
-use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
-use kube::ResourceExt;
 
-use super::Scene;
-
-/// Waits until the ReplicaSet of `web` wants `count` pods and has no more than that.
-async fn until_it_has(ns: &Namespace, count: usize) {
-    let wanted = i32::try_from(count).unwrap();
-    ns.until::<ReplicaSet>("app=web", "the ReplicaSet has its new size", |sets| {
-        sets.iter().any(|set| set.spec.as_ref().and_then(|spec| spec.replicas) == Some(wanted))
-    })
-    .await;
-    ns.until::<Pod>("app=web", "the ReplicaSet has as many pods as it wants", |pods| {
-        let owned = pods.iter().filter(|pod| !pod.owner_references().is_empty());
-        owned.filter(|pod| pod.metadata.deletion_timestamp.is_none()).count() == count
-    })
-    .await;
-}
+use super::{Scene, until_it_has};
 
 async fn wanted(ns: &Namespace) -> Option<i32> {
     ns.api::<Deployment>().get("web").await.unwrap().spec.unwrap().replicas
@@ -34,7 +19,7 @@ async fn a_user_who_wants_one_pod_instead_of_three_always_has_one() {
     })
     .await;
     Kubectl::run(&scene.ns, ["scale", "deployment", "web", "--replicas=1"]).await.expect_code(0);
-    until_it_has(&scene.ns, 1).await;
+    until_it_has(&scene.ns, "web", 1).await;
     let ended = scene.resolves().await;
     ended.web_had(1, 1);
 }
@@ -49,7 +34,7 @@ async fn the_detached_pods_serve_on_while_their_workload_shrinks_under_them() {
     .await;
     scene.ns.until::<Pod>("app=web,pod-template-hash=handover", "all are detached", |pods| pods.len() == 3).await;
     Kubectl::run(&scene.ns, ["scale", "deployment", "web", "--replicas=1"]).await.expect_code(0);
-    until_it_has(&scene.ns, 1).await;
+    until_it_has(&scene.ns, "web", 1).await;
     assert_eq!(scene.recorder.counts("web"), [3], "nobody serves but the old pods");
     let ended = scene.resolves().await;
     ended.web_had(1, 1);
@@ -62,7 +47,7 @@ async fn a_workload_that_a_user_wants_no_pod_of_leaves_without_a_replacement() {
     })
     .await;
     Kubectl::run(&scene.ns, ["scale", "deployment", "web", "--replicas=0"]).await.expect_code(0);
-    until_it_has(&scene.ns, 0).await;
+    until_it_has(&scene.ns, "web", 0).await;
     let ended = scene.resolves().await;
     ended.web_had(0, 0);
     assert!(ended.ns.pods("app=web").await.is_empty(), "{}", ended.run);
@@ -79,7 +64,7 @@ async fn an_autoscaler_that_wants_three_pods_instead_of_one_gets_them_and_no_mor
     })
     .await;
     metrics.load(&scene.ns, "web", 250);
-    until_it_has(&scene.ns, 3).await;
+    until_it_has(&scene.ns, "web", 3).await;
     let ended = scene.resolves().await;
     ended.ns.deployment_available("web").await;
     ended.ns.ready_endpoints("web", 3).await;
@@ -99,7 +84,7 @@ async fn an_autoscaler_that_wants_one_pod_instead_of_three_always_has_one() {
     })
     .await;
     metrics.load(&scene.ns, "web", 80);
-    until_it_has(&scene.ns, 1).await;
+    until_it_has(&scene.ns, "web", 1).await;
     let ended = scene.resolves().await;
     ended.web_had(1, 1);
     assert_eq!(wanted(&ended.ns).await, Some(1), "{}", ended.run);
