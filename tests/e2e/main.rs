@@ -10,6 +10,7 @@
 mod control_plane;
 mod kubelet;
 mod kubevirt;
+mod metrics;
 mod recording;
 mod relied_on;
 mod running;

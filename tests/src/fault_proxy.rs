@@ -27,14 +27,13 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
-use tokio_rustls::rustls::{ServerConfig, crypto};
 
 pub use fault::{Fault, RequestKind};
 pub use schedule::Schedule;
 
 use crate::control_plane::{ControlPlane, User};
 use crate::plugin::Running;
+use crate::tls::Identity;
 use answer::{AnswerBody, Broken};
 
 /// A proxy for one user, until it is dropped.
@@ -83,8 +82,7 @@ impl FaultProxy {
     pub async fn start(control_plane: &ControlPlane, user: &User, schedule: Schedule) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port can be bound");
         let address = listener.local_addr().expect("a listener has an address");
-        let certified = rcgen::generate_simple_self_signed(vec![String::from("127.0.0.1")])
-            .expect("a self-signed certificate can be made");
+        let identity = Identity::of(&["127.0.0.1"]);
         let shared = Arc::new(Shared {
             upstream: control_plane.forwarding_client(user).await,
             schedule: Mutex::new(schedule),
@@ -96,10 +94,9 @@ impl FaultProxy {
             is_token_expired: AtomicBool::new(false),
             struck: Notify::new(),
         });
-        let through = control_plane.user_through(user, &server_url(address), &certified.cert.pem());
-        let acceptor = acceptor(&certified);
+        let through = control_plane.user_through(user, &server_url(address), identity.certificate());
         let mut accepting = JoinSet::new();
-        accepting.spawn(accept(listener, acceptor, Arc::clone(&shared)));
+        accepting.spawn(accept(listener, identity.acceptor().clone(), Arc::clone(&shared)));
         Self { shared, user: through, _accepting: accepting }
     }
 
@@ -143,18 +140,6 @@ impl FaultProxy {
 
 fn server_url(address: SocketAddr) -> String {
     format!("https://{address}")
-}
-
-fn acceptor(certified: &rcgen::CertifiedKey<rcgen::KeyPair>) -> TlsAcceptor {
-    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der()));
-    let mut config = ServerConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .expect("the provider knows the default protocol versions")
-        .with_no_client_auth()
-        .with_single_cert(vec![certified.cert.der().clone()], key)
-        .expect("the key belongs to the certificate");
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    TlsAcceptor::from(Arc::new(config))
 }
 
 async fn accept(listener: TcpListener, acceptor: TlsAcceptor, shared: Arc<Shared>) {

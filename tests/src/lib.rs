@@ -9,6 +9,7 @@
 //! | [`wait`] | waiting for a condition by watching, with a deadline |
 //! | [`endpoints`] | the record of every change of a Service's ready endpoints |
 //! | [`audit`] | every request that a user sent, as the server saw it |
+//! | [`metrics`] | a stand-in for metrics-server, from which the real autoscaler of pods takes its numbers |
 //! | [`kubevirt`] | a stand-in for KubeVirt |
 //! | [`cluster_api`] | the genuine core manager of Cluster API, and a provider whose machines are nodes of kwok |
 //! | [`karpenter`] | the genuine Karpenter, with a provider whose machines are nodes of kwok |
@@ -39,12 +40,14 @@ pub mod fault_proxy;
 pub mod karpenter;
 pub mod kubevirt;
 mod manifest;
+pub mod metrics;
 pub mod namespace;
 pub mod node;
 pub mod openshift;
 pub mod plugin;
 mod rest;
 pub mod roles;
+mod tls;
 pub mod wait;
 pub mod workload;
 
@@ -55,6 +58,7 @@ pub use endpoints::{EndpointRecorder, Sample};
 pub use fault_proxy::{Fault, FaultProxy, Schedule};
 pub use karpenter::Karpenter;
 pub use kubevirt::KubeVirt;
+pub use metrics::Metrics;
 pub use namespace::{NAMESPACE_LABEL, Namespace};
 pub use openshift::OpenShift;
 pub use plugin::{Invocation, Kubectl, Plugin, Run, Running, packages_folder};

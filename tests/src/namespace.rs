@@ -152,6 +152,13 @@ impl Namespace {
         WorkloadBuilder::new(self, Kind::Budget, name)
     }
 
+    /// Starts to describe a HorizontalPodAutoscaler of the Deployment of that name, which keeps its pods at the processor
+    /// time that they ask for and follows at once in either direction; [`WorkloadBuilder::between`] limits it. Its numbers
+    /// come from [`Metrics`](crate::Metrics).
+    pub fn autoscaler(&self, name: &str) -> WorkloadBuilder<'_> {
+        WorkloadBuilder::new(self, Kind::Autoscaler, name)
+    }
+
     /// Creates any object, in this namespace where its kind is namespaced and it names no other; returns the server's
     /// answer.
     pub async fn create(&self, object: Value) -> Value {

@@ -28,6 +28,8 @@ pub enum Kind {
     Service,
     /// policy/v1 PodDisruptionBudget.
     Budget,
+    /// autoscaling/v2 HorizontalPodAutoscaler.
+    Autoscaler,
 }
 
 /// The description of an object; [`WorkloadBuilder::create`] makes it, [`WorkloadBuilder::ready`] waits as well.
@@ -78,6 +80,19 @@ impl<'a> WorkloadBuilder<'a> {
                 "apiVersion": "policy/v1", "kind": "PodDisruptionBudget",
                 "spec": { "selector": selector },
             }),
+            Kind::Autoscaler => json!({
+                "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler",
+                "spec": {
+                    "minReplicas": 1,
+                    "maxReplicas": 5,
+                    "scaleTargetRef": { "apiVersion": "apps/v1", "kind": "Deployment", "name": name },
+                    "metrics": [{ "type": "Resource", "resource": {
+                        "name": "cpu", "target": { "type": "Utilization", "averageUtilization": 100 },
+                    } }],
+                    // It waits five minutes before it takes a pod away unless it is told not to.
+                    "behavior": { "scaleDown": { "stabilizationWindowSeconds": 0 } },
+                },
+            }),
         };
         match kind {
             Kind::Pod => {
@@ -85,7 +100,12 @@ impl<'a> WorkloadBuilder<'a> {
                 object["kind"] = json!("Pod");
             }
             Kind::Job => object["spec"]["template"]["spec"]["restartPolicy"] = json!("Never"),
-            Kind::Deployment | Kind::StatefulSet | Kind::DaemonSet | Kind::Service | Kind::Budget => {}
+            Kind::Deployment
+            | Kind::StatefulSet
+            | Kind::DaemonSet
+            | Kind::Service
+            | Kind::Budget
+            | Kind::Autoscaler => {}
         }
         object["metadata"]["name"] = json!(name);
         Self { namespace, kind, name: name.to_owned(), object }
@@ -107,7 +127,7 @@ impl<'a> WorkloadBuilder<'a> {
     pub fn label(self, key: &str, value: &str) -> Self {
         let labelled = self.edit(|object| object["metadata"]["labels"][key] = json!(value));
         match labelled.kind {
-            Kind::Service | Kind::Budget | Kind::Pod => labelled,
+            Kind::Service | Kind::Budget | Kind::Autoscaler | Kind::Pod => labelled,
             Kind::Deployment | Kind::StatefulSet | Kind::DaemonSet | Kind::Job => {
                 labelled.edit_pod(|pod| pod["metadata"]["labels"][key] = json!(value))
             }
@@ -143,7 +163,9 @@ impl<'a> WorkloadBuilder<'a> {
                 object["spec"]["completions"] = json!(count);
             }
             Kind::Deployment | Kind::StatefulSet => object["spec"]["replicas"] = json!(count),
-            Kind::DaemonSet | Kind::Pod | Kind::Service | Kind::Budget => panic!("{kind:?} has no replicas"),
+            Kind::DaemonSet | Kind::Pod | Kind::Service | Kind::Budget | Kind::Autoscaler => {
+                panic!("{kind:?} has no replicas")
+            }
         })
     }
 
@@ -156,15 +178,28 @@ impl<'a> WorkloadBuilder<'a> {
     pub fn max_unavailable(self, value: impl Into<Value>) -> Self {
         match self.kind {
             Kind::Budget => self.edit(|object| object["spec"]["maxUnavailable"] = value.into()),
-            Kind::Deployment | Kind::StatefulSet | Kind::DaemonSet | Kind::Job | Kind::Pod | Kind::Service => {
-                self.rolling_update("maxUnavailable", value.into())
-            }
+            Kind::Deployment
+            | Kind::StatefulSet
+            | Kind::DaemonSet
+            | Kind::Job
+            | Kind::Pod
+            | Kind::Service
+            | Kind::Autoscaler => self.rolling_update("maxUnavailable", value.into()),
         }
     }
 
     /// Sets a budget's minAvailable: a number or a percentage.
     pub fn min_available(self, value: impl Into<Value>) -> Self {
         self.edit(|object| object["spec"]["minAvailable"] = value.into())
+    }
+
+    /// Says how many pods an autoscaler may ask for, at least and at most.
+    pub fn between(self, least: u32, most: u32) -> Self {
+        assert_eq!(self.kind, Kind::Autoscaler, "only an autoscaler has limits");
+        self.edit(|object| {
+            object["spec"]["minReplicas"] = json!(least);
+            object["spec"]["maxReplicas"] = json!(most);
+        })
     }
 
     /// Makes a Deployment stop all old pods before it starts new ones.
@@ -233,7 +268,13 @@ impl<'a> WorkloadBuilder<'a> {
         let kind = self.kind;
         self.edit(|object| match kind {
             Kind::Service => object["spec"]["selector"] = labels,
-            Kind::Deployment | Kind::StatefulSet | Kind::DaemonSet | Kind::Job | Kind::Pod | Kind::Budget => {
+            Kind::Deployment
+            | Kind::StatefulSet
+            | Kind::DaemonSet
+            | Kind::Job
+            | Kind::Pod
+            | Kind::Budget
+            | Kind::Autoscaler => {
                 object["spec"]["selector"] = json!({ "matchLabels": labels });
             }
         })
@@ -291,7 +332,7 @@ impl<'a> WorkloadBuilder<'a> {
                 };
                 until_one(namespace, &name, &description, is_counted).await;
             }
-            Kind::Service => {}
+            Kind::Service | Kind::Autoscaler => {}
         }
         created
     }
@@ -308,7 +349,7 @@ impl<'a> WorkloadBuilder<'a> {
         match self.kind {
             Kind::Pod => &mut self.object,
             Kind::Deployment | Kind::StatefulSet | Kind::DaemonSet | Kind::Job => &mut self.object["spec"]["template"],
-            Kind::Service | Kind::Budget => panic!("{:?} {} makes no pods", self.kind, self.name),
+            Kind::Service | Kind::Budget | Kind::Autoscaler => panic!("{:?} {} makes no pods", self.kind, self.name),
         }
     }
 }

@@ -17,6 +17,8 @@ pub enum Wait {
     },
     /// A rollout of its Deployment.
     Rollout,
+    /// The garbage collector, which deletes it since its owner was deleted.
+    Collection,
     /// The ReplicaSet to make a replacement, with its complaint if it has one.
     ReplacementCreated {
         /// What the ReplicaSet says.
@@ -107,6 +109,7 @@ impl fmt::Display for Wait {
         match self {
             Self::SurgeSlot { limit } => write!(f, "its workload's other moves (at most {limit} at a time)"),
             Self::Rollout => f.write_str("the rollout of its Deployment to end"),
+            Self::Collection => f.write_str("the garbage collector: its ReplicaSet or Deployment was deleted"),
             Self::Others { count: 1 } => f.write_str("the node's other pod to be gone, which may need it"),
             Self::Others { count } => write!(f, "the node's {count} other pods to be gone, which may need it"),
             Self::ReplacementCreated { failure: None } => f.write_str("its ReplicaSet to make a replacement"),

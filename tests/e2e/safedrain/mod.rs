@@ -8,6 +8,7 @@ mod given_away;
 mod lock;
 mod many;
 mod marks;
+mod meanwhile;
 mod order;
 mod rbac;
 mod record;

@@ -21,6 +21,9 @@ use crate::wait::Wait;
 /// How long the budget may keep a served pod once the run is stopping, before the pod is attached again.
 const BUDGET_PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long the garbage collector may take to delete the pods of an owner that is gone.
+const COLLECTION_PATIENCE: Duration = Duration::from_secs(60);
+
 impl Engine {
     /// Detaches a pod if its workload has a surge slot free.
     pub(super) fn begin_handover<'a>(&mut self, step: &mut Step, pod: &'a Pod, facts: &mut Facts<'a>, turn: &mut Turn) {
@@ -41,6 +44,8 @@ impl Engine {
         let detachable = match detach::judge(pod, facts.cluster, &self.circumstances) {
             Ok(detachable) => detachable,
             Err(Obstacle::Rollout) => return Self::wait(step, Wait::Rollout, turn),
+            // The garbage collector is about to take the pod as well.
+            Err(Obstacle::OwnerMissing) if Self::may_be_collected(step, facts.now, turn) => return,
             // What does not serve needs no replacement first.
             Err(Obstacle::NotReady) => return self.evict(step, pod, facts, turn),
             Err(obstacle) => {
@@ -77,6 +82,19 @@ impl Engine {
         self.send(Target::Pod(pod.id.clone()), command, turn);
     }
 
+    /// Whether a pod whose owner is gone is still waited for: it goes with its owner, unless that was deleted without it.
+    fn may_be_collected(step: &mut Step, now: Moment, turn: &mut Turn) -> bool {
+        if step.wait != Some(Wait::Collection) {
+            step.turn_since = None;
+        }
+        let deadline = *step.turn_since.get_or_insert(now.elapsed) + COLLECTION_PATIENCE;
+        if now.elapsed < deadline {
+            Self::wake_at(turn, deadline);
+            Self::wait(step, Wait::Collection, turn);
+        }
+        now.elapsed < deadline
+    }
+
     /// Evicts a detached pod once it is not needed, or gives it back when that takes too long or the run is stopping.
     pub(super) fn advance_detached(&mut self, step: &mut Step, pod: &Pod, facts: &mut Facts<'_>, turn: &mut Turn) {
         let Some(mut detachment) = step.detachment.clone() else { return };
@@ -95,7 +113,10 @@ impl Engine {
             }
         }
         match gate::judge(pod, &detachment, facts, &self.readiness) {
-            Gate::Orphaned => self.evict(step, pod, facts, turn),
+            Gate::Orphaned => {
+                step.detachment = Some(detachment);
+                self.evict_orphan(step, pod, facts, turn);
+            }
             Gate::Shut(wait) => {
                 detachment.serves_since = None;
                 let deadline = detachment.since + self.request.replacement_timeout;
@@ -134,6 +155,23 @@ impl Engine {
                 self.evict(step, pod, facts, turn);
             }
         }
+    }
+
+    /// Evicts a pod whose workload is gone. No replacement ever opens its budget, so that is not waited for without end.
+    fn evict_orphan(&mut self, step: &mut Step, pod: &Pod, facts: &mut Facts<'_>, turn: &mut Turn) {
+        self.evict(step, pod, facts, turn);
+        let (State::Detached, Some(detachment)) = (&step.state, &mut step.detachment) else { return };
+        let now = facts.now.elapsed;
+        let deadline = if self.is_stopping() {
+            *detachment.stopping_since.get_or_insert(now) + BUDGET_PATIENCE
+        } else {
+            detachment.since + self.request.replacement_timeout
+        };
+        if now < deadline {
+            return Self::wake_at(turn, deadline);
+        }
+        let wait = step.wait.as_ref().map(|wait| format!(", and it was waiting for {wait}")).unwrap_or_default();
+        Self::give_up(step, format!("its workload is gone{wait}"), turn);
     }
 
     pub(super) fn detach_replied(step: &mut Step, reply: Reply, now: Moment, turn: &mut Turn) {

@@ -55,7 +55,7 @@ pub(super) struct Step {
     pub(super) refusals: u32,
     /// Why it is attached again, once that is decided.
     pub(super) failure: Option<String>,
-    /// Since when it has waited for its turn, for the same reason.
+    /// Since when it has waited for its turn, or for its owner's end, for the same reason.
     pub(super) turn_since: Option<Duration>,
     /// The last wait that was announced.
     pub(super) wait: Option<Wait>,

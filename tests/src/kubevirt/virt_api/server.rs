@@ -1,29 +1,19 @@
 //! The port on which virt-api listens, which can be closed and opened again.
 
-use std::convert::Infallible;
 use std::hash::{BuildHasher, RandomState};
 use std::net::{Ipv4Addr, TcpListener as StdListener};
-use std::sync::Arc;
 
-use http_body_util::BodyExt;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::server::conn::auto;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
-use tokio_rustls::rustls::{ServerConfig, crypto};
 
 use super::VirtApi;
 use crate::control_plane::ControlPlane;
+use crate::tls::{self, Identity};
 
 /// Where virt-api listens, and as whom.
 pub(crate) struct Endpoint {
     port: u16,
-    certificate: String,
-    acceptor: TlsAcceptor,
+    identity: Identity,
 }
 
 /// The handle on a server that runs elsewhere; it ends when this is dropped.
@@ -50,17 +40,7 @@ impl Endpoint {
             .map(|attempt| 20_000 + u16::try_from(seed.hash_one(attempt) % 12_000).unwrap_or_default())
             .find(|port| StdListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
             .expect("a port between 20000 and 32000 is free");
-        let names = ["127.0.0.1", "localhost"].map(String::from);
-        let certified = rcgen::generate_simple_self_signed(names).expect("a self-signed certificate can be made");
-        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der()));
-        let mut config = ServerConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("the provider knows the default protocol versions")
-            .with_no_client_auth()
-            .with_single_cert(vec![certified.cert.der().clone()], key)
-            .expect("the key belongs to the certificate");
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Self { port, certificate: certified.cert.pem(), acceptor: TlsAcceptor::from(Arc::new(config)) }
+        Self { port, identity: Identity::of(&["127.0.0.1", "localhost"]) }
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -69,7 +49,7 @@ impl Endpoint {
 
     /// Returns the certificate in PEM; it is its own authority.
     pub(crate) fn certificate(&self) -> &str {
-        &self.certificate
+        self.identity.certificate()
     }
 }
 
@@ -102,6 +82,10 @@ impl Serving {
     /// Serves until the handle is dropped.
     pub(crate) async fn run(mut self, control_plane: &ControlPlane) {
         let virt_api = VirtApi::new(control_plane).await;
+        let answer = move |request| {
+            let virt_api = virt_api.clone();
+            async move { virt_api.answer(request).await }
+        };
         loop {
             if self.wanted.wait_for(|wanted| *wanted).await.is_err() {
                 return;
@@ -112,7 +96,7 @@ impl Serving {
             self.listening.send_replace(true);
             let is_dropped = tokio::select! {
                 // Ends with its connections, which the API server keeps open.
-                never = accept(listener, &self.endpoint.acceptor, &virt_api) => match never {},
+                never = tls::serve(listener, self.endpoint.identity.acceptor(), answer.clone()) => match never {},
                 closed = self.wanted.wait_for(|wanted| !*wanted) => closed.is_err(),
             };
             if is_dropped {
@@ -121,33 +105,4 @@ impl Serving {
             self.listening.send_replace(false);
         }
     }
-}
-
-async fn accept(listener: TcpListener, acceptor: &TlsAcceptor, virt_api: &VirtApi) -> Infallible {
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            accepted = listener.accept() => {
-                if let Ok((stream, _)) = accepted {
-                    connections.spawn(serve(stream, acceptor.clone(), virt_api.clone()));
-                }
-            }
-            Some(_) = connections.join_next() => {}
-        }
-    }
-}
-
-/// Serves one connection until the API server closes it.
-async fn serve(stream: TcpStream, acceptor: TlsAcceptor, virt_api: VirtApi) {
-    let Ok(stream) = acceptor.accept(stream).await else { return };
-    let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
-        let virt_api = virt_api.clone();
-        async move {
-            let (parts, body) = request.into_parts();
-            let body = body.collect().await?.to_bytes();
-            Ok::<_, hyper::Error>(virt_api.answer(http::Request::from_parts(parts, body)).await)
-        }
-    });
-    let server = auto::Builder::new(TokioExecutor::new());
-    drop(server.serve_connection(TokioIo::new(stream), service).await);
 }

@@ -1,7 +1,13 @@
 //! What the properties found, in the smallest form: each of these failed once.
 
+use std::time::Duration;
+
+use cluster_model::snapshot::Change;
+
 use super::world::{Act, Goal, Rule, Shape, World};
-use super::{Outcome, is_drained};
+use super::{DrainRequest, Input, Moment, Outcome, is_drained};
+use crate::engine::Turn;
+use crate::event::Event;
 
 /// One replica on the only node.
 const SMALL: Shape = Shape {
@@ -130,4 +136,56 @@ fn a_view_from_before_the_detach_is_not_taken_for_the_return() {
 fn a_pod_that_has_become_ready_is_handed_over() {
     let shape = Shape { rule: Rule::NoneUnavailable, ..SMALL };
     assert_ends_drained(after(shape, &[Act::Unready(0), Act::Kill, Act::Budgets]));
+}
+
+/// A run whose first pod is detached when its ReplicaSet is deleted, as it is `seconds` later.
+fn without_its_owner(shape: Shape, inputs: Vec<Input>, seconds: &[u64]) -> Vec<Turn> {
+    let mut world = after(shape, &[Act::Execute(0), Act::Answer(0), Act::Execute(0), Act::Answer(0), Act::Deliver(1)]);
+    let owners: Vec<_> = world.view.replica_sets().map(|set| set.uid.clone()).collect();
+    for owner in owners {
+        world.view.apply(Change::ReplicaSetGone(owner));
+    }
+    let now = world.now();
+    let engine = world.engine.as_mut().unwrap();
+    let mut later = |inputs, seconds: u64| {
+        let pause = Duration::from_secs(seconds);
+        engine.on(inputs, &world.view, Moment { wall: now.wall + pause, elapsed: now.elapsed + pause })
+    };
+    let first = later(inputs, 0);
+    let others = seconds.iter().map(|seconds| later(vec![Input::Woke], *seconds));
+    std::iter::once(first).chain(others).collect()
+}
+
+fn given_up(turn: &Turn) -> Vec<&str> {
+    let reasons = turn.events.iter().filter_map(|event| match event {
+        Event::PodGivenUp { reason, .. } => Some(reason.as_str()),
+        _ => None,
+    });
+    reasons.collect()
+}
+
+/// The garbage collector takes it: that is no failure. Only where it does not, the owner was deleted without its pods.
+#[test]
+fn a_pod_whose_owner_is_gone_before_its_handover_is_given_up_after_a_while_only() {
+    let turns = without_its_owner(Shape { replicas: 2, on_old: 2, ..SMALL }, vec![Input::Woke], &[59, 60]);
+    assert_eq!((given_up(&turns[0]), given_up(&turns[1])), (vec![], vec![]));
+    assert_eq!(turns[0].wake_at, Some(Duration::from_secs(60)));
+    let [reason] = given_up(&turns[2])[..] else { panic!("{:?}", turns[2]) };
+    assert!(reason.contains("is not there any more"), "{reason}");
+}
+
+/// No replacement opens the budget of a pod whose workload is gone: neither a run nor an interrupt waits for that for
+/// ever.
+#[test]
+fn a_detached_pod_whose_owner_is_gone_does_not_wait_for_its_budget_without_end() {
+    let shape = Shape { rule: Rule::AllAvailable, ..SMALL };
+    let patience = DrainRequest::default().replacement_timeout.as_secs();
+    let turns = without_its_owner(shape, vec![Input::Woke], &[patience - 1, patience]);
+    assert_eq!((given_up(&turns[0]), given_up(&turns[1])), (vec![], vec![]));
+    let [reason] = given_up(&turns[2])[..] else { panic!("{:?}", turns[2]) };
+    assert!(reason.starts_with("its workload is gone, and it was waiting for PodDisruptionBudget"), "{reason}");
+
+    let turns = without_its_owner(shape, vec![Input::Interrupted], &[9, 10]);
+    let ends: Vec<_> = turns.iter().map(|turn| turn.finished).collect();
+    assert_eq!(ends, [None, None, Some(Outcome::Interrupted)]);
 }
