@@ -16,6 +16,7 @@ mod rbac;
 mod record;
 mod refusals;
 mod refused;
+mod replacements;
 mod several_nodes;
 mod single_replica;
 mod turns;
