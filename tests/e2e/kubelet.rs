@@ -54,6 +54,30 @@ async fn pod_is_ready_after_the_time_it_says_and_not_before() {
 }
 
 #[tokio::test]
+async fn pod_does_not_come_up_on_the_node_it_says_for_the_reason_it_says() {
+    let namespace = Namespace::fresh(ControlPlane::shared(), "fails").await;
+    let sick = namespace.node("a").create().await;
+    let well = namespace.node("b").create().await;
+    namespace.pod("elsewhere").fails_on(&sick, "CrashLoopBackOff").on_node(&well).ready().await;
+    for (name, reason, phase) in [("crash", "CrashLoopBackOff", "Running"), ("image", "ImagePullBackOff", "Pending")] {
+        namespace.pod(name).fails_on(&sick, reason).on_node(&sick).create().await;
+        let waits = |pod: &Pod| {
+            let containers = pod.status.as_ref()?.container_statuses.as_ref()?;
+            containers.first()?.state.as_ref()?.waiting.as_ref()?.reason.clone()
+        };
+        let pods = namespace
+            .until(&format!("app={name}"), "it waits", |pods: &[Pod]| {
+                pods.iter().filter_map(waits).any(|why| why == reason)
+            })
+            .await;
+        assert_eq!(pods[0].status.as_ref().unwrap().phase.as_deref(), Some(phase));
+        assert!(!is_pod_ready(&pods[0]));
+        namespace.api::<Pod>().delete(name, &DeleteParams::default()).await.unwrap();
+        namespace.pod_gone(&pods[0]).await;
+    }
+}
+
+#[tokio::test]
 async fn deleted_pod_stays_ready_until_it_exits() {
     let namespace = Namespace::fresh(ControlPlane::shared(), "exit").await;
     namespace.node("a").create().await;

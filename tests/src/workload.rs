@@ -111,6 +111,11 @@ impl<'a> WorkloadBuilder<'a> {
         Self { namespace, kind, name: name.to_owned(), object }
     }
 
+    /// Returns the name of the namespace it is made in.
+    pub fn namespace(&self) -> &str {
+        self.namespace.name()
+    }
+
     /// Changes anything in the object.
     pub fn edit(mut self, change: impl FnOnce(&mut Value)) -> Self {
         change(&mut self.object);
@@ -147,6 +152,12 @@ impl<'a> WorkloadBuilder<'a> {
     /// Says how long its pods take to exit when they are deleted (default 0s); "never" is a dead kubelet.
     pub fn exit_after(self, duration: &str) -> Self {
         self.pod_annotation("handover.test/exit-after", duration)
+    }
+
+    /// Says that its pods do not come up on one node, and what their containers wait for there: `CrashLoopBackOff`,
+    /// `ImagePullBackOff`.
+    pub fn fails_on(self, node: &str, reason: &str) -> Self {
+        self.pod_annotation("handover.test/fails-on", node).pod_annotation("handover.test/fails-with", reason)
     }
 
     /// Says after how long its pods end well by themselves (default: never).

@@ -200,14 +200,10 @@ impl Remedies for CommandError {
     }
 }
 
-/// A remedy of the plan is a flag, a command or a sentence.
+/// A remedy of the plan is a flag or a command.
 fn remedy_of(text: &str) -> Remedy {
     let text = text.to_owned();
-    match text.split_whitespace().next() {
-        Some(word) if word.starts_with("--") => Remedy::Flag(text),
-        Some("without") => Remedy::Explain(text),
-        _ => Remedy::Command(text),
-    }
+    if text.starts_with("--") { Remedy::Flag(text) } else { Remedy::Command(text) }
 }
 
 fn lease_remedies(error: &LeaseError, plugin: &PluginIdentity) -> Vec<Remedy> {

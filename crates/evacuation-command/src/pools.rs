@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cluster_model::demand::{Demand, Misfit, Offer};
-use cluster_model::identity::{NodeName, PodId, Uid, WorkloadRef};
+use cluster_model::identity::{NodeName, PodId, Uid};
 use cluster_model::landing::{Landing, landings};
-use evacuation::plan::{Action, DrainPlan, Fits, Forecast, RefusalKind, RefusedPod};
+use evacuation::plan::{self, Action, DrainPlan, Fits, Forecast, PodPlan, RefusalKind, RefusedPod};
 use evacuation::request::DrainRequest;
 use evacuation_runner::room;
 use kubectl_common::failure::{Failure, Remedy};
@@ -154,10 +154,11 @@ impl Onto {
         let room = room::look(&session.access, &targets.iter().cloned().collect())
             .await
             .map_err(|error| list_failed(session, &error))?;
-        let moves = |action| matches!(action, Action::Handover | Action::Evict);
+        // What nobody makes again needs no room.
+        let comes_back = |pod: &PodPlan| matches!(pod.action, Action::Handover | Action::Evict) && !pod.is_lost;
         let demands: BTreeMap<Uid, Demand> = plan
             .pods()
-            .filter(|(_, pod)| moves(pod.action))
+            .filter(|(_, pod)| comes_back(pod))
             .filter_map(|(_, pod)| Some((pod.pod.uid.clone(), room.demands.get(&pod.pod.uid)?.clone())))
             .collect();
         let found = landings(&demands, &self.open, &room.taken);
@@ -187,17 +188,16 @@ impl Onto {
                         let why = format!("no node of {name} can take it ({})", told(reasons));
                         let warning = (pod.action == Action::Handover)
                             .then(|| format!("{why}: if it finds no place elsewhere, the old pod stays and serves on"));
-                        let is_allowed = pod.owner.as_ref().is_some_and(|owner| {
-                            let (kind, name) = (owner.kind.clone(), owner.name.clone());
-                            request.allows_downtime(&WorkloadRef { kind, namespace: pod.pod.namespace.clone(), name })
-                        });
-                        if pod.action == Action::Evict && !is_allowed {
+                        let workload = pod.workload();
+                        if pod.action == Action::Evict && !request.allows_downtime(&workload) {
                             plan.refusals.push(RefusedPod {
                                 node: node.name.clone(),
                                 pod: pod.pod.clone(),
                                 kind: RefusalKind::FitsNowhere,
-                                message: format!("would be evicted, and {why}"),
-                                remedy: "without --onto it goes wherever there is room".to_owned(),
+                                message: format!(
+                                    "would be evicted, and {why}; without --onto it goes wherever there is room"
+                                ),
+                                remedy: plan::consent_to_downtime(&workload),
                             });
                         }
                         (forecast(Fits::No, Vec::new(), Some(why)), warning)

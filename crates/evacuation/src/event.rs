@@ -121,6 +121,8 @@ pub enum Event {
     PodReattached {
         /// The pod.
         pod: PodId,
+        /// Why it stays; `None` where an earlier run was giving it back and this one moves it.
+        reason: Option<String>,
     },
     /// The run gave this pod up; it serves on where it is.
     PodGivenUp {

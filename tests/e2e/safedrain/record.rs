@@ -50,6 +50,7 @@ async fn the_report_is_written_whatever_becomes_of_the_run() {
     let blocked = drain(&["--report=/dev/null/report.json"]).run().await.expect_code(3);
     assert!(blocked.stderr.contains("nothing was changed"), "{blocked}");
     drain(&["--report", path]).run().await.expect_code(3);
+    assert!(ns.audit().await.changes().is_empty(), "{blocked}");
     assert_eq!((&read()["kind"], &read()["result"]), (&json!("DrainReport"), &json!("refused")));
     let run = drain(&["--report", path, "--force"]).run().await.expect_code(0);
     assert_eq!(read()["result"], json!("done"), "{run}");

@@ -46,16 +46,6 @@ async fn an_unknown_node_stops_everything_before_it_begins() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_handed_over_is_refused_under_strategy_surge() {
-    let ns = Namespace::fresh(ControlPlane::shared(), "surge").await;
-    let node = ns.node("old").create().await;
-    ns.stateful_set("db").ready().await;
-    let run = Plugin::safedrain(&ns).args([&node, "--strategy=surge"]).run().await.expect_code(3);
-    assert!(run.stderr.contains("StatefulSet makes the next pod only when this one is gone"), "{run}");
-    assert!(run.stderr.contains("--strategy=auto"), "{run}");
-}
-
-#[tokio::test]
 async fn a_pod_selector_moves_only_what_it_chooses() {
     let ns = Namespace::fresh(ControlPlane::shared(), "selector").await;
     let node = ns.node("old").create().await;

@@ -134,9 +134,10 @@ impl<'a> Narrator<'a> {
                     self.note(&format!("pod {pod} is gone"));
                 }
             }
-            Event::PodReattached { pod } => {
+            Event::PodReattached { pod, reason } => {
                 self.waits.remove(pod);
-                self.note(&format!("pod {pod} is attached to its ReplicaSet again and serves on"));
+                let reason = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+                self.note(&format!("pod {pod} is attached to its ReplicaSet again and serves on{reason}"));
             }
             Event::PodGivenUp { pod, reason } => {
                 self.waits.remove(pod);

@@ -90,15 +90,13 @@ impl Engine {
     pub(super) fn clear_replied(&self, step: &mut Step, reply: Reply, now: Moment, turn: &mut Turn) {
         match reply {
             Reply::Done => {
-                turn.events.push(Event::PodReattached { pod: step.pod.clone() });
+                let stopped = || self.is_stopping().then(|| "the run was stopped".to_owned());
+                let reason = step.failure.take().or_else(stopped);
+                turn.events.push(Event::PodReattached { pod: step.pod.clone(), reason: reason.clone() });
                 step.detachment = None;
                 step.stale_until = now.elapsed + CONFLICT_PATIENCE;
-                step.state = match step.failure.take() {
-                    Some(reason) => State::Done(StepEnd::Reattached(reason)),
-                    None if self.is_stopping() => State::Done(StepEnd::Reattached("the run was stopped".to_owned())),
-                    // An earlier run was giving it back; this one moves it all the same.
-                    None => State::Planned,
-                };
+                // Without a reason an earlier run was giving it back; this one moves it all the same.
+                step.state = reason.map_or(State::Planned, |reason| State::Done(StepEnd::Reattached(reason)));
             }
             Reply::Gone => step.state = State::Leaving,
             Reply::Conflict | Reply::Evicted(_) | Reply::Launcher(_) | Reply::Seen(_) | Reply::Unanswered(_) => {

@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 
 use cluster_model::budget::Room;
 use cluster_model::disposition::{self, DaemonSetPresence, Disposition, LeaveReason, Warning};
-use cluster_model::identity::{NodeName, ObjectKey, PodId, Uid, WorkloadRef};
+use cluster_model::identity::{NodeName, ObjectKey, PodId, Uid};
 use cluster_model::kubevirt::Decision;
 use cluster_model::pod::Pod;
 use cluster_model::snapshot::ClusterSnapshot;
 use jiff::Timestamp;
 
 use super::impact::impacts;
-use super::words::{leave_words, refusal_words, warning_words};
+use super::words::{consent_to_downtime, leave_words, refusal_words, warning_words};
 use super::{
     Action, DrainPlan, Estimate, Forecast, IncomingGuest, Method, NodePlan, OwnerName, PodPlan, RefusalKind, RefusedPod,
 };
@@ -215,8 +215,9 @@ fn plan_move(
             plan.reason = note.map(str::to_owned);
             plan.estimate = startup.map(|startup| Estimate { low: startup + settle, high: startup + settle + grace });
         }
-        // A pod that does not serve has nothing to hand over, so that is no refusal even under --strategy=surge.
-        Err(Some(obstacle)) if request.strategy == Strategy::Surge && obstacle != Obstacle::NotReady => {
+        // A pod that does not serve has nothing to hand over, so that is no refusal even under --strategy=surge, whatever
+        // else would be in the way.
+        Err(Some(obstacle)) if request.strategy == Strategy::Surge && pod.is_ready() => {
             let message = format!("cannot be handed over: {obstacle}");
             return refuse(plan, RefusalKind::CannotSurge, message, "--strategy=auto".to_owned());
         }
@@ -240,11 +241,7 @@ fn plan_move(
     if request.removal == Removal::Delete {
         return (plan, None);
     }
-    let workload = cluster.home_of(pod).unwrap_or_else(|| WorkloadRef {
-        kind: "Pod".to_owned(),
-        namespace: pod.id.namespace.clone(),
-        name: pod.id.name.clone(),
-    });
+    let workload = plan.workload();
     match dead_end(pod, &plan, cluster) {
         Some((_, message)) if request.allows_downtime(&workload) => {
             // One that is handed over is replaced first, and only then deleted.
@@ -261,9 +258,7 @@ fn plan_move(
                 Some(obstacle) => format!("{message}; it cannot be handed over instead: {obstacle}"),
                 None => message,
             };
-            let remedy =
-                format!("--allow-downtime {}/{}/{}", workload.namespace, workload.kind.to_lowercase(), workload.name);
-            refuse(plan, kind, message, remedy)
+            refuse(plan, kind, message, consent_to_downtime(&workload))
         }
         None => (plan, None),
     }

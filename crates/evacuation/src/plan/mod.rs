@@ -10,9 +10,10 @@ mod words;
 pub(crate) use build::may_hand_over;
 pub use build::{build, plan_pod};
 pub use drift::{Drift, between};
+pub use words::consent_to_downtime;
 
 use cluster_model::disposition;
-use cluster_model::identity::{NodeName, ObjectKey, PodId, Uid};
+use cluster_model::identity::{NodeName, ObjectKey, PodId, Uid, WorkloadRef};
 use cluster_model::kubevirt::{self, Decision};
 use serde::Serialize;
 
@@ -236,6 +237,17 @@ pub enum Verdict {
     ReadyWithGaps,
     /// The run would not begin.
     Refused,
+}
+
+impl PodPlan {
+    /// The workload by which a person means it: its top owner, or itself where it has none.
+    pub fn workload(&self) -> WorkloadRef {
+        let (kind, name) = match &self.owner {
+            Some(owner) => (owner.kind.clone(), owner.name.clone()),
+            None => ("Pod".to_owned(), self.pod.name.clone()),
+        };
+        WorkloadRef { kind, namespace: self.pod.namespace.clone(), name }
+    }
 }
 
 impl DrainPlan {

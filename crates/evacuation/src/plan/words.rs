@@ -1,6 +1,7 @@
-//! The sentences of kubectl's own rules, as the plan tells them.
+//! The sentences of kubectl's own rules, as the plan tells them, and the flags that consent.
 
 use cluster_model::disposition::{LeaveReason, Refusal, Warning};
+use cluster_model::identity::WorkloadRef;
 
 use crate::request::DrainRequest;
 
@@ -34,4 +35,9 @@ pub(super) fn refusal_words(refusal: Refusal) -> (&'static str, &'static str) {
         Refusal::LocalStorage => ("has emptyDir volumes, whose data would be lost", "--delete-emptydir-data"),
         Refusal::Unmanaged => ("has no controller, so nobody makes it again", "--force"),
     }
+}
+
+/// The flag by which somebody consents to a gap of a workload.
+pub fn consent_to_downtime(workload: &WorkloadRef) -> String {
+    format!("--allow-downtime {}/{}/{}", workload.namespace, workload.kind.to_lowercase(), workload.name)
 }
