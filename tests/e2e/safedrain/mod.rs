@@ -4,6 +4,7 @@ mod bad_input;
 mod budgets;
 mod consents;
 mod dead_ends;
+mod documented;
 mod dry_run;
 mod given_away;
 mod lock;
