@@ -134,6 +134,8 @@ async fn each_obstacle_to_a_handover_is_a_refusal_of_its_own_under_strategy_surg
     ns.service("canary").selecting(canary).create().await;
     let counted = by_hash(&ns, "counted").await;
     ns.budget("counted").selecting(counted).max_unavailable(1).ready().await;
+    ns.budget("counter").max_unavailable(1).ready().await;
+    ns.budget("single").min_available("50%").ready().await;
     let walled = by_hash(&ns, "walled").await;
     ns.create(json!({ "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": { "name": "wall" },
                       "spec": { "podSelector": { "matchLabels": walled }, "policyTypes": ["Ingress"] } }))
@@ -153,11 +155,12 @@ async fn each_obstacle_to_a_handover_is_a_refusal_of_its_own_under_strategy_surg
         remedy: "--strategy=auto".to_owned(),
     };
     let here = |kind: &str, name: &str, does: &str| format!("{kind} {}/{name} {does}", ns.name());
+    let by_scale = "counts its owner's replicas, which a pod without owner would spoil";
     let mut rows = vec![
         row("bare", "no controller would replace it".to_owned()),
         row("batch-", "a Job's pod is not served by a second one".to_owned()),
-        row("counter-", "its owner has no private label to detach it by".to_owned()),
-        row("single-", "its ReplicaSet's selector does not hold pod-template-hash".to_owned()),
+        row("counter-", here("PodDisruptionBudget", "counter", by_scale)),
+        row("single-", here("PodDisruptionBudget", "single", by_scale)),
         row("db-0", "a StatefulSet makes the next pod only when this one is gone".to_owned()),
         row("anew-", "strategy Recreate: its owner says that no two may run at once".to_owned()),
         row("tight-", "maxSurge is 0: its owner allows no extra pod".to_owned()),
