@@ -99,3 +99,43 @@ fn on(node: &str) -> impl FnOnce(&mut Value) + use<> {
         }] } });
     }
 }
+
+/// Each of them alone may go; together they would leave the budget shut for ever, and a drain waiting.
+#[tokio::test]
+async fn pods_that_nobody_makes_again_are_counted_together_before_the_first_one_goes() {
+    let ns = Namespace::fresh(ControlPlane::shared(), "ledger").await;
+    let node = ns.node("old").create().await;
+    for name in ["one", "two", "three"] {
+        ns.pod(name).label("app", "kept").on_node(&node).create().await;
+    }
+    ns.until("app=kept", "all three are up", |pods: &[Pod]| {
+        pods.len() == 3 && pods.iter().all(e2e::workload::is_pod_ready)
+    })
+    .await;
+    ns.budget("kept").min_available(1).ready().await;
+    let drain = |flags: &[&str]| Plugin::safedrain(&ns).args([node.as_str(), "--force"]).args(flags);
+    let run = drain(&[]).run().await.expect_code(3);
+    assert!(run.stderr.contains("of 3 under PodDisruptionBudget kept that nobody makes again"), "{run}");
+    assert!(run.stderr.contains("it has only 2 to spare"), "{run}");
+    assert!(ns.audit().await.changes().is_empty(), "{run}");
+    let remedy = run.stderr.split("(pass ").nth(1).and_then(|rest| rest.split(')').next()).expect("a remedy");
+    let flags: Vec<_> = remedy.split(' ').collect();
+    let run = drain(&flags).run().await.expect_code(0);
+    assert!(run.stderr.contains("budget bypassed"), "{run}");
+    assert!(ns.pods("app=kept").await.is_empty(), "{run}");
+}
+
+#[tokio::test]
+async fn the_plan_tells_in_how_many_turns_a_budget_lets_pods_go() {
+    let ns = Namespace::fresh(ControlPlane::shared(), "turns-told").await;
+    let node = ns.node("old").create().await;
+    ns.stateful_set("db").replicas(3).ready().await;
+    ns.budget("db").max_unavailable(1).ready().await;
+    let dry = Plugin::safedrain(&ns).args([node.as_str(), "--dry-run=client"]).run().await.expect_code(0);
+    let row = dry.stdout.lines().find(|line| line.starts_with(&format!("{}/db ", ns.name()))).expect("a row");
+    let cells: Vec<_> = row.split_whitespace().skip(1).collect();
+    assert_eq!(cells, ["3", "1", "3"], "{dry}");
+    let dry = Plugin::safedrain(&ns).args([node.as_str(), "--dry-run=client", "-o", "json"]).run().await;
+    let spend = &dry.expect_code(0).json()["budgets"][0];
+    assert_eq!((&spend["allowedNow"], &spend["pods"], &spend["turns"]), (&1.into(), &3.into(), &3.into()));
+}

@@ -135,7 +135,7 @@ async fn each_obstacle_to_a_handover_is_a_refusal_of_its_own_under_strategy_surg
     let counted = by_hash(&ns, "counted").await;
     ns.budget("counted").selecting(counted).max_unavailable(1).ready().await;
     ns.budget("counter").max_unavailable(1).ready().await;
-    ns.budget("single").min_available("50%").ready().await;
+    ns.budget("single").min_available("0%").ready().await;
     let walled = by_hash(&ns, "walled").await;
     ns.create(json!({ "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": { "name": "wall" },
                       "spec": { "podSelector": { "matchLabels": walled }, "policyTypes": ["Ingress"] } }))

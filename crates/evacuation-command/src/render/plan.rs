@@ -34,6 +34,7 @@ pub(crate) fn plan_text(plan: &DrainPlan, page: &Page<'_>) -> String {
         sections.extend(node_sections(node, plan, page));
     }
     sections.extend(service_table(plan, page.width));
+    sections.extend(budget_table(plan, page));
     if !plan.refusals.is_empty() {
         sections.push(plan.refusals.iter().map(refusal_line).collect::<Vec<_>>().join("\n"));
     }
@@ -140,6 +141,26 @@ fn service_table(plan: &DrainPlan, width: Option<u16>) -> Option<String> {
         ]);
     }
     (!table.is_empty()).then(|| table.render(width))
+}
+
+/// The budgets that make pods wait for each other; with `-o wide` all of them.
+fn budget_table(plan: &DrainPlan, page: &Page<'_>) -> Option<String> {
+    let mut table = Table::new(["BUDGET", "PODS", "AT A TIME", "TURNS"]);
+    let is_wide = page.format == OutputFormat::Wide;
+    for budget in plan.budgets.iter().filter(|budget| is_wide || budget.turns.is_none_or(|turns| turns > 1)) {
+        let turns = match budget.turns {
+            Some(0) => Cell::from("handed over"),
+            Some(turns) => Cell::from(turns.to_string()),
+            None => Cell::new("none now", Tone::Warning),
+        };
+        table.row([
+            Cell::from(format!("{}/{}", budget.namespace, budget.name)),
+            Cell::from(budget.pods.to_string()),
+            Cell::from(budget.allowed_now.to_string()),
+            turns,
+        ]);
+    }
+    (!table.is_empty()).then(|| table.render(page.width))
 }
 
 fn urgency(pod: &PodPlan) -> u8 {

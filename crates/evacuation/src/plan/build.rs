@@ -11,6 +11,7 @@ use cluster_model::snapshot::ClusterSnapshot;
 use jiff::Timestamp;
 
 use super::impact::impacts;
+use super::ledger::spend;
 use super::words::{consent_to_downtime, leave_words, refusal_words, warning_words};
 use super::{
     Action, DrainPlan, Estimate, Forecast, IncomingGuest, Method, NodePlan, OwnerName, PodPlan, RefusalKind, RefusedPod,
@@ -34,7 +35,7 @@ pub fn build(
     let chosen = |pod: &Pod| selected.is_none_or(|selected| selected.contains(&pod.id.uid));
     let guests = nodes.iter().map(|name| plan_guests(name, request, cluster, &chosen, &mut refusals)).collect();
     let moves_pods = request.moves == Moves::Everything;
-    let nodes: Vec<_> = nodes
+    let mut nodes: Vec<_> = nodes
         .iter()
         .map(|name| {
             let is_meant = |pod: &&Pod| moves_pods && chosen(pod);
@@ -54,9 +55,11 @@ pub fn build(
             NodePlan { name: name.clone(), cordoned, pods }
         })
         .collect();
+    let (budgets, too_many) = spend(&mut nodes, request, cluster);
+    refusals.extend(too_many);
     let services = impacts(&nodes, request, cluster);
     let Guests { vms, stray_launchers, incoming } = guests;
-    DrainPlan { nodes, vms, stray_launchers, incoming, services, refusals }
+    DrainPlan { nodes, vms, stray_launchers, incoming, services, budgets, refusals }
 }
 
 /// What the plan holds of virtual machines.

@@ -5,11 +5,13 @@
 mod build;
 mod drift;
 mod impact;
+mod ledger;
 mod words;
 
 pub(crate) use build::may_hand_over;
 pub use build::{build, plan_pod};
 pub use drift::{Drift, between};
+pub use ledger::BudgetSpend;
 pub use words::consent_to_downtime;
 
 use cluster_model::disposition;
@@ -33,6 +35,8 @@ pub struct DrainPlan {
     pub incoming: Vec<IncomingGuest>,
     /// The Services behind which moved pods stand.
     pub services: Vec<ServiceImpact>,
+    /// The budgets that moved pods are under, and what is asked of each over all nodes.
+    pub budgets: Vec<BudgetSpend>,
     /// What stands in the way; the run does not begin while there is any.
     pub refusals: Vec<RefusedPod>,
 }
