@@ -1,11 +1,13 @@
-//! The port on which virt-api listens, which can be closed and opened again.
+//! A TLS port on loopback on which a webhook listens; it can be closed and opened again.
 
 use std::convert::Infallible;
 use std::hash::{BuildHasher, RandomState};
 use std::net::{Ipv4Addr, TcpListener as StdListener};
 use std::sync::Arc;
 
-use http_body_util::BodyExt;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Bytes;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
@@ -16,10 +18,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio_rustls::rustls::{ServerConfig, crypto};
 
-use super::VirtApi;
-use crate::control_plane::ControlPlane;
-
-/// Where virt-api listens, and as whom.
+/// Where it listens, and as whom.
 pub(crate) struct Endpoint {
     port: u16,
     certificate: String,
@@ -43,7 +42,7 @@ pub(crate) struct Serving {
 
 impl Endpoint {
     /// Chooses a port below those that the kernel gives to outgoing connections: one of them could take the port while
-    /// virt-api is down.
+    /// the server is down.
     pub(crate) fn on_free_port() -> Self {
         let seed = RandomState::new();
         let port = (0..1000_u32)
@@ -100,19 +99,20 @@ impl Server {
 
 impl Serving {
     /// Serves until the handle is dropped.
-    pub(crate) async fn run(mut self, control_plane: &ControlPlane) {
-        let virt_api = VirtApi::new(control_plane).await;
+    pub(crate) async fn run<F>(mut self, answer: impl Fn(Request<Bytes>) -> F + Clone + Send + 'static)
+    where
+        F: Future<Output = Response<Full<Bytes>>> + Send + 'static,
+    {
         loop {
             if self.wanted.wait_for(|wanted| *wanted).await.is_err() {
                 return;
             }
-            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, self.endpoint.port))
-                .await
-                .expect("the port of virt-api is still free");
+            let listener =
+                TcpListener::bind((Ipv4Addr::LOCALHOST, self.endpoint.port)).await.expect("the port is still free");
             self.listening.send_replace(true);
             let is_dropped = tokio::select! {
                 // Ends with its connections, which the API server keeps open.
-                never = accept(listener, &self.endpoint.acceptor, &virt_api) => match never {},
+                never = accept(listener, &self.endpoint.acceptor, &answer) => match never {},
                 closed = self.wanted.wait_for(|wanted| !*wanted) => closed.is_err(),
             };
             if is_dropped {
@@ -123,13 +123,20 @@ impl Serving {
     }
 }
 
-async fn accept(listener: TcpListener, acceptor: &TlsAcceptor, virt_api: &VirtApi) -> Infallible {
+async fn accept<F>(
+    listener: TcpListener,
+    acceptor: &TlsAcceptor,
+    answer: &(impl Fn(Request<Bytes>) -> F + Clone + Send + 'static),
+) -> Infallible
+where
+    F: Future<Output = Response<Full<Bytes>>> + Send + 'static,
+{
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => {
                 if let Ok((stream, _)) = accepted {
-                    connections.spawn(serve(stream, acceptor.clone(), virt_api.clone()));
+                    connections.spawn(serve(stream, acceptor.clone(), answer.clone()));
                 }
             }
             Some(_) = connections.join_next() => {}
@@ -138,14 +145,20 @@ async fn accept(listener: TcpListener, acceptor: &TlsAcceptor, virt_api: &VirtAp
 }
 
 /// Serves one connection until the API server closes it.
-async fn serve(stream: TcpStream, acceptor: TlsAcceptor, virt_api: VirtApi) {
+async fn serve<F>(
+    stream: TcpStream,
+    acceptor: TlsAcceptor,
+    answer: impl Fn(Request<Bytes>) -> F + Clone + Send + 'static,
+) where
+    F: Future<Output = Response<Full<Bytes>>> + Send + 'static,
+{
     let Ok(stream) = acceptor.accept(stream).await else { return };
-    let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
-        let virt_api = virt_api.clone();
+    let service = service_fn(move |request: Request<hyper::body::Incoming>| {
+        let answer = answer.clone();
         async move {
             let (parts, body) = request.into_parts();
             let body = body.collect().await?.to_bytes();
-            Ok::<_, hyper::Error>(virt_api.answer(http::Request::from_parts(parts, body)).await)
+            Ok::<_, hyper::Error>(answer(Request::from_parts(parts, body)).await)
         }
     });
     let server = auto::Builder::new(TokioExecutor::new());
