@@ -32,8 +32,9 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use crate::control_plane::ControlPlane;
+use crate::tls_server::{Endpoint, Server};
 use controller::{Controller, ControllerSetup};
-use virt_api::{Endpoint, Server};
+use virt_api::VirtApi;
 
 /// The namespace in which KubeVirt is installed.
 pub const NAMESPACE: &str = "kubevirt";
@@ -146,7 +147,14 @@ impl KubeVirt {
                     .enable_all()
                     .build()
                     .expect("a runtime of the stand-in's own can be made");
-                runtime.block_on(serving.run(&of_thread));
+                runtime.block_on(async move {
+                    let virt_api = VirtApi::new(&of_thread).await;
+                    let answer = move |request| {
+                        let virt_api = virt_api.clone();
+                        async move { virt_api.answer(request).await }
+                    };
+                    serving.run(answer).await;
+                });
             })
             .expect("a thread can be started");
         server.listens(true).await;

@@ -14,6 +14,7 @@
 //! | [`cluster_api`] | the genuine core manager of Cluster API, and a provider whose machines are nodes of kwok |
 //! | [`karpenter`] | the genuine Karpenter, with a provider whose machines are nodes of kwok |
 //! | [`fault_proxy`] | what stands between a plugin and the API server and does both of them harm |
+//! | [`eviction_webhook`] | a webhook that denies evictions of the pods that a test names |
 //! | [`openshift`] | OpenShift's own custom resources, and a small stand-in for the controller of its MachineSets |
 //! | [`plugin`] | the plugins, run through the real kubectl |
 //!
@@ -36,6 +37,7 @@ mod changes;
 pub mod cluster_api;
 pub mod control_plane;
 pub mod endpoints;
+pub mod eviction_webhook;
 pub mod fault_proxy;
 pub mod karpenter;
 pub mod kubevirt;
@@ -48,6 +50,7 @@ pub mod plugin;
 mod rest;
 pub mod roles;
 mod tls;
+mod tls_server;
 pub mod wait;
 pub mod workload;
 
@@ -55,6 +58,7 @@ pub use audit::{AuditEvent, AuditLog};
 pub use cluster_api::ClusterApi;
 pub use control_plane::{ControlPlane, User};
 pub use endpoints::{EndpointRecorder, Sample};
+pub use eviction_webhook::{Denial, EvictionWebhook};
 pub use fault_proxy::{Fault, FaultProxy, Schedule};
 pub use karpenter::Karpenter;
 pub use kubevirt::KubeVirt;

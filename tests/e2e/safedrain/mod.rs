@@ -6,6 +6,7 @@ mod consents;
 mod dead_ends;
 mod documented;
 mod dry_run;
+mod eviction_replies;
 mod given_away;
 mod lock;
 mod many;

@@ -11,11 +11,9 @@ mod lifecycle;
 mod machine_instance;
 mod migration;
 mod objects;
-mod server;
 mod subresources;
 mod webhooks;
 
-pub(crate) use server::{Endpoint, Server};
 pub(crate) use webhooks::webhook_configurations;
 
 use http::header::CONTENT_TYPE;
@@ -38,12 +36,12 @@ pub(crate) struct VirtApi {
 }
 
 impl VirtApi {
-    async fn new(control_plane: &ControlPlane) -> Self {
+    pub(crate) async fn new(control_plane: &ControlPlane) -> Self {
         Self { client: Account::Api.client(control_plane).await }
     }
 
     /// Answers one request, whose body has been read.
-    async fn answer(&self, request: Request<Bytes>) -> Response<Full<Bytes>> {
+    pub(crate) async fn answer(&self, request: Request<Bytes>) -> Response<Full<Bytes>> {
         let (parts, body) = request.into_parts();
         let path = parts.uri.path();
         if path.starts_with("/apis/") {

@@ -1,16 +1,17 @@
-//! The port on which virt-api listens, which can be closed and opened again.
+//! A TLS port on loopback on which a webhook listens; it can be closed and opened again.
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::{Ipv4Addr, TcpListener as StdListener};
 
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::body::Bytes;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use super::VirtApi;
-use crate::control_plane::ControlPlane;
 use crate::tls::{self, Identity};
 
-/// Where virt-api listens, and as whom.
+/// Where it listens, and as whom.
 pub(crate) struct Endpoint {
     port: u16,
     identity: Identity,
@@ -33,7 +34,7 @@ pub(crate) struct Serving {
 
 impl Endpoint {
     /// Chooses a port below those that the kernel gives to outgoing connections: one of them could take the port while
-    /// virt-api is down.
+    /// the server is down.
     pub(crate) fn on_free_port() -> Self {
         let seed = RandomState::new();
         let port = (0..1000_u32)
@@ -80,19 +81,16 @@ impl Server {
 
 impl Serving {
     /// Serves until the handle is dropped.
-    pub(crate) async fn run(mut self, control_plane: &ControlPlane) {
-        let virt_api = VirtApi::new(control_plane).await;
-        let answer = move |request| {
-            let virt_api = virt_api.clone();
-            async move { virt_api.answer(request).await }
-        };
+    pub(crate) async fn run<F>(mut self, answer: impl Fn(Request<Bytes>) -> F + Clone + Send + Sync + 'static)
+    where
+        F: Future<Output = Response<Full<Bytes>>> + Send + 'static,
+    {
         loop {
             if self.wanted.wait_for(|wanted| *wanted).await.is_err() {
                 return;
             }
-            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, self.endpoint.port))
-                .await
-                .expect("the port of virt-api is still free");
+            let listener =
+                TcpListener::bind((Ipv4Addr::LOCALHOST, self.endpoint.port)).await.expect("the port is still free");
             self.listening.send_replace(true);
             let is_dropped = tokio::select! {
                 // Ends with its connections, which the API server keeps open.
