@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 /// A ReplicaSet or ReplicationController of its own called `web`, with one pod on `old`, which is cordoned.
 struct Scene {
     ns: Namespace,
-    old: String,
     pod: Pod,
 }
 
@@ -44,16 +43,18 @@ impl Scene {
         let pod = ns.pods("app=web").await.remove(0);
         Kubectl::run(&ns, ["cordon", &old]).await.expect_code(0);
         ns.node("new").create().await;
-        Self { ns, old, pod }
+        Self { ns, pod }
     }
 
-    /// Gives the pod to its node.
-    async fn park(&self) {
-        let node = self.ns.nodes().get(&self.old).await.unwrap();
+    /// Gives the pod to its namespace.
+    async fn give_away(&self) {
+        let namespaces = Api::<k8s_openapi::api::core::v1::Namespace>::all(self.ns.client());
+        let namespace = namespaces.get(self.ns.name()).await.unwrap();
         let own = &self.pod.owner_references()[0];
         let patch = json!({ "metadata": { "uid": self.pod.uid().unwrap(), "ownerReferences": [
             { "$patch": "delete", "uid": own.uid },
-            { "apiVersion": "v1", "kind": "Node", "name": self.old, "uid": node.uid().unwrap(), "controller": true },
+            { "apiVersion": "v1", "kind": "Namespace", "name": self.ns.name(), "uid": namespace.uid().unwrap(),
+              "controller": true },
         ] } });
         let pods: Api<Pod> = self.ns.api();
         pods.patch(&self.pod.name_any(), &PatchParams::default(), &Patch::Strategic(patch)).await.unwrap();
@@ -61,13 +62,13 @@ impl Scene {
 }
 
 #[tokio::test]
-async fn a_pod_that_is_given_to_its_node_serves_on_beside_the_one_that_takes_its_place() {
+async fn a_pod_that_is_given_to_its_namespace_serves_on_beside_the_one_that_takes_its_place() {
     for (api_version, kind) in [("apps/v1", "ReplicaSet"), ("v1", "ReplicationController")] {
-        let purpose = format!("parked-{}", kind.to_lowercase().chars().take(10).collect::<String>());
+        let purpose = format!("given-{}", kind.to_lowercase().chars().take(10).collect::<String>());
         let scene = Scene::open(&purpose, api_version, kind, json!({ "minAvailable": 1 })).await;
         let ns = &scene.ns;
         let mut recorder = EndpointRecorder::start(ns).await;
-        scene.park().await;
+        scene.give_away().await;
         recorder.until("web", "two ready endpoints", |sample| sample.ready.len() == 2).await;
         let budgets = ns.until("", "the budget counts both", |budgets: &[PodDisruptionBudget]| {
             let status = budgets.first().and_then(|budget| budget.status.as_ref());

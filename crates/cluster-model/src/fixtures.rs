@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use crate::budget::Budget;
 use crate::endpoint_slice::{Endpoint, EndpointSlice};
 use crate::identity::{ControllerRef, NodeName, ObjectKey, PodId, Uid};
+use crate::namespace::Namespace;
 use crate::node::Node;
 use crate::owners::{Deployment, ReplicaSet, SetKind, Strategy, TemplateRules};
 use crate::pod::{Phase, Pod, TEMPLATE_HASH};
@@ -31,6 +32,11 @@ pub fn selector(pairs: &[(&str, &str)]) -> Selector {
         test: Test::In(std::iter::once((*value).to_owned()).collect()),
     };
     Selector::All(pairs.iter().map(requirement).collect())
+}
+
+/// A namespace, uid `uid-NAME`.
+pub fn namespace(name: &str) -> Namespace {
+    Namespace { name: name.into(), uid: Uid(format!("uid-{name}")), order: None }
 }
 
 /// A pod in the making; each step gives a new one, so that tables can branch.

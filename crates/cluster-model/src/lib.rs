@@ -33,6 +33,7 @@ pub mod kubevirt;
 pub mod landing;
 pub mod legible;
 pub mod marks;
+pub mod namespace;
 pub mod node;
 pub mod owners;
 pub mod pod;

@@ -38,7 +38,7 @@ pub struct DetachRecord {
     /// The value that `pod-template-hash` had; `None`: there was none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hash: Option<String>,
-    /// Where a label alone would not part it from its ReplicaSet: the uid of the node that it was given to.
+    /// Where a label alone would not part it from its ReplicaSet: the uid of its namespace, to which it was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub given_to: Option<Uid>,
     /// The run that detached it.
@@ -108,7 +108,7 @@ impl DetachRecord {
                 && set.key.name == self.replica_set
                 && set.key.namespace == pod.id.namespace
                 && set.kind == self.kind
-                && (self.hash.is_none() || set.template_hash == self.hash)
+                && (self.given_to.is_some() || set.template_hash == self.hash)
         });
         let Some(replica_set) = named else {
             return Err(Disbelief::NoSuchReplicaSet { name: self.replica_set.clone() });
@@ -276,6 +276,15 @@ mod tests {
         assert_eq!(record().believe(&pod, None), Err(no_set.clone()));
         let remade = ReplicaSet { uid: Uid::from("another"), ..set.clone() };
         assert_eq!(record().believe(&pod, Some(&remade)), Err(no_set.clone()));
+        // What was given away keeps whatever hash it had, which its owner may know nothing of.
+        let given = DetachRecord { hash: Some("h9".into()), given_to: Some(Uid::from("uid-shop")), ..record() };
+        let bare = ReplicaSet {
+            template_hash: None,
+            selector: fixtures::selector(&[("app", "web")]),
+            ..fixtures::replica_set("shop", "web", 1)
+        };
+        let orphan = fixtures::pod("shop", "web-a").labelled(&[("app", "web"), (TEMPLATE_HASH, DETACHED_HASH)]).build();
+        assert_eq!(given.believe(&orphan, Some(&bare)), Ok(()));
         let other_hash = DetachRecord { hash: Some("h2".into()), ..record() };
         assert_eq!(other_hash.believe(&pod, Some(&set)), Err(no_set));
         let stranger = fixtures::pod("shop", "db").labelled(&[("app", "db")]).build();

@@ -26,7 +26,7 @@ pub struct Pod {
     pub resource_version: String,
     /// All labels: selectors may ask for any of them.
     pub labels: Labels,
-    /// The managing owner; `None` for an unmanaged pod, and for one that was given to its node.
+    /// The managing owner; `None` for an unmanaged pod, and for one that was given to its namespace.
     pub controller: Option<ControllerRef>,
     /// Where it is bound; `None` while the scheduler has not decided.
     pub node: Option<NodeName>,
@@ -89,7 +89,6 @@ impl From<&v1::Pod> for Pod {
         let ready_since = conditions()
             .find(|condition| condition.type_ == "Ready" && condition.status == "True")
             .map(|condition| condition.last_transition_time.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0));
-        let is_mirror = annotation(CONFIG_MIRROR).is_some();
         let volumes = || spec.and_then(|spec| spec.volumes.as_ref()).into_iter().flatten();
         Self {
             id: PodId {
@@ -99,16 +98,16 @@ impl From<&v1::Pod> for Pod {
             },
             resource_version: metadata.resource_version.clone().unwrap_or_default(),
             labels: metadata.labels.clone().unwrap_or_default(),
-            // A pod that was given to its node is nobody's: a node makes no other one. Only a static pod is the node's own.
+            // A pod that was given to its namespace is nobody's: a namespace makes no other one.
             controller: ControllerRef::among(metadata.owner_references.as_deref())
-                .filter(|owner| is_mirror || !owner.is("", "Node")),
+                .filter(|owner| !owner.is("", "Namespace")),
             node: spec.and_then(|spec| spec.node_name.clone()).filter(|name| !name.is_empty()).map(NodeName),
             phase: Phase::from(status.and_then(|status| status.phase.as_deref())),
             ready_since,
             created_at: metadata.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0),
             deletion: metadata.deletion_timestamp.as_ref().map(|time| time.0),
             waiting_reason: waiting_reason(status),
-            is_mirror,
+            is_mirror: annotation(CONFIG_MIRROR).is_some(),
             has_empty_dir: volumes().any(|volume| volume.empty_dir.is_some()),
             claims: volumes()
                 .filter_map(|volume| volume.persistent_volume_claim.as_ref().map(|claim| claim.claim_name.clone()))

@@ -1,19 +1,8 @@
-//! Who goes first, as others than the pod itself say: namespaces by an annotation, webhooks by being asked about everything.
-
-use std::collections::{BTreeMap, BTreeSet};
+//! Who goes first, since webhooks are asked about everything.
 
 use serde_json::Value;
 
 use crate::identity::ObjectKey;
-
-/// What was found of it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Precedence {
-    /// The numbers that namespaces carry, which hold for pods without one of their own.
-    pub namespaces: BTreeMap<String, i32>,
-    /// The Services of webhooks that are asked about pods or nodes, and without whose answer nothing is let through.
-    pub gatekeepers: BTreeSet<ObjectKey>,
-}
 
 /// Finds the Services behind the webhooks of a ValidatingWebhookConfiguration or MutatingWebhookConfiguration that would
 /// refuse changes of pods or nodes when nobody answers. Clauses, each for one webhook:

@@ -11,10 +11,10 @@ use crate::endpoint_slice::EndpointSlice;
 use crate::identity::{ControllerRef, NodeName, ObjectKey, PodId, Uid, WorkloadRef};
 use crate::kubevirt::{VirtualChange, Virtualization};
 use crate::marks::{DetachRecord, Disbelief};
+use crate::namespace::Namespace;
 use crate::node::Node;
 use crate::owners::{Controller, Deployment, ReplicaSet, top_owner};
 use crate::pod::Pod;
-use crate::precedence::Precedence;
 use crate::service::PodChooser;
 
 /// What is known of the cluster. Sorted throughout, so everything derived from it has a stable order.
@@ -30,7 +30,8 @@ pub struct ClusterSnapshot {
     slices: BTreeMap<ObjectKey, EndpointSlice>,
     claims: BTreeMap<ObjectKey, Claim>,
     attachments: BTreeMap<String, Attachment>,
-    precedence: Precedence,
+    namespaces: BTreeMap<String, Namespace>,
+    gatekeepers: BTreeSet<ObjectKey>,
     virtualization: Virtualization,
 }
 
@@ -69,8 +70,10 @@ pub enum Change {
     Attachment(Attachment),
     /// A VolumeAttachment that is gone, by its name.
     AttachmentGone(String),
-    /// Who goes first.
-    Precedence(Precedence),
+    /// A namespace.
+    Namespace(Namespace),
+    /// The Services of webhooks that are asked about pods or nodes, and without whose answer nothing is let through.
+    Gatekeepers(BTreeSet<ObjectKey>),
     /// An object of KubeVirt's, or one of its pods.
     Virtual(Box<VirtualChange>),
 }
@@ -104,7 +107,8 @@ impl ClusterSnapshot {
             Change::Claim(claim) => drop(self.claims.insert(claim.key.clone(), claim)),
             Change::Attachment(attachment) => drop(self.attachments.insert(attachment.name.clone(), attachment)),
             Change::AttachmentGone(name) => drop(self.attachments.remove(&name)),
-            Change::Precedence(precedence) => self.precedence = precedence,
+            Change::Namespace(namespace) => drop(self.namespaces.insert(namespace.name.clone(), namespace)),
+            Change::Gatekeepers(services) => self.gatekeepers = services,
             Change::Virtual(change) => self.virtualization.apply(*change),
         }
     }
@@ -171,19 +175,24 @@ impl ClusterSnapshot {
         set.or_else(|| self.controllers.get(controller)?.replicas)
     }
 
+    /// One namespace, if it may be seen.
+    pub fn namespace(&self, name: &str) -> Option<&Namespace> {
+        self.namespaces.get(name)
+    }
+
     /// The number by which a pod is put before or after others: its own, else its namespace's.
     pub fn order_of(&self, pod: &Pod) -> i32 {
-        pod.wishes.order.or_else(|| self.precedence.namespaces.get(&pod.id.namespace).copied()).unwrap_or(0)
+        pod.wishes.order.or_else(|| self.namespace(&pod.id.namespace)?.order).unwrap_or(0)
     }
 
     /// The pods that answer for webhooks without whose word nothing is let through, as far as they are ready endpoints.
     pub fn gatekeepers(&self) -> BTreeSet<&Uid> {
-        self.precedence.gatekeepers.iter().flat_map(|service| self.ready_endpoints(service)).collect()
+        self.gatekeepers.iter().flat_map(|service| self.ready_endpoints(service)).collect()
     }
 
     /// The Services by which a webhook asks this pod.
     pub fn gates_of(&self, pod: &Uid) -> impl Iterator<Item = &ObjectKey> {
-        self.precedence.gatekeepers.iter().filter(move |service| self.ready_endpoints(service).contains(pod))
+        self.gatekeepers.iter().filter(move |service| self.ready_endpoints(service).contains(pod))
     }
 
     /// Services and NetworkPolicies, as far as they were listed.

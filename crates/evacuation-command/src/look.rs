@@ -8,7 +8,6 @@ use cluster_model::legible::Legible;
 use cluster_model::marks::{NodeRun, RunPhase};
 use cluster_model::node::Node;
 use cluster_model::quorum::Quorum;
-use cluster_model::snapshot::Change;
 use cluster_model::wishes;
 use evacuation::guests::Moves;
 use evacuation::plan::{self, DrainPlan};
@@ -138,7 +137,9 @@ async fn look_for_precedence(session: &Session, output: &Output, observation: &m
     if found.is_blind_to_namespaces {
         tracing::info!("namespaces may not be listed, so their annotation {} is not heeded", wishes::ORDER);
     }
-    observation.cluster.apply(Change::Precedence(found.precedence));
+    for change in found.changes {
+        observation.cluster.apply(change);
+    }
     Ok(())
 }
 

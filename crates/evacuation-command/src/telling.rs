@@ -105,9 +105,10 @@ pub(crate) fn of_drain(
     let mut workloads: BTreeMap<&About, Tally<'_>> = BTreeMap::new();
     let mut nodes: BTreeMap<&NodeName, Tally<'_>> =
         plan.nodes.iter().map(|node| (&node.name, Tally::default())).collect();
-    for (pod, node, end, _) in engine.ends() {
+    for (pod, node, end, replacement) in engine.ends() {
         let Some(end) = end else { continue };
-        let is_handed_over = plan.pod(&pod.uid).is_some_and(|plan| plan.action == Action::Handover);
+        let is_handed_over =
+            replacement.is_some() && plan.pod(&pod.uid).is_some_and(|plan| plan.action == Action::Handover);
         if let Some(home) = homes.get(pod) {
             workloads.entry(home).or_default().take_in(node, end, is_handed_over);
         }
@@ -158,7 +159,9 @@ pub(crate) async fn send(session: &Session, output: &Output, guard: &LeaseGuard,
     let sent = cluster_events::send(&session.access, guard, session.plugin.name, events, now()).await;
     match sent {
         Ok(()) => {}
-        Err(error) if error.status().is_some_and(|status| status.code == 403) => {
+        Err(error)
+            if error.status().is_some_and(|status| status.code == 403 && status.message.contains("cannot create")) =>
+        {
             output.note("no Event tells of it: you may not create events");
         }
         Err(error) => output.note(&format!("not every Event that tells of it was written: {}", error.in_short())),

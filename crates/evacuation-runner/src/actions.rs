@@ -105,13 +105,14 @@ impl<'a> ClusterActions<'a> {
             ("labels".to_owned(), json!({ TEMPLATE_HASH: record.hash })),
             ("annotations".to_owned(), json!({ DELETION_COST: NEVER_FIRST })),
         ]);
-        // A ReplicaSet adopts a pod that nobody owns; one that was given away is given back.
-        if let Some(node) = &record.given_to {
+        // A ReplicaSet adopts a pod that nobody owns; one that was given away is given back. Not blocking the owner's deletion,
+        // as an adoption does: OwnerReferencesPermissionEnforcement asks for a right of its own for that.
+        if let Some(namespace) = &record.given_to {
             let owner = json!({
                 "apiVersion": record.kind.api_version(), "kind": record.kind, "name": record.replica_set,
-                "uid": record.replica_set_uid, "controller": true, "blockOwnerDeletion": true,
+                "uid": record.replica_set_uid, "controller": true,
             });
-            metadata.insert("ownerReferences".to_owned(), json!([{ "$patch": "delete", "uid": node }, owner]));
+            metadata.insert("ownerReferences".to_owned(), json!([{ "$patch": "delete", "uid": namespace }, owner]));
         }
         self.patch_pod(pod, &json!({ "metadata": metadata }), false).await
     }
@@ -197,11 +198,10 @@ pub(crate) async fn patch_pod(access: &ApiAccess, pod: &PodId, patch: &Value, dr
 /// The patch that takes a pod out of its ReplicaSet: new hash, record and ownership in one write, so that no moment
 /// exists in which the pod is detached and nobody knows how to undo it.
 pub(crate) fn detach_patch(pod: &PodId, resource_version: &str, record: &DetachRecord) -> Value {
-    let node = record
-        .given_to
-        .as_ref()
-        .map(|uid| json!({ "apiVersion": "v1", "kind": "Node", "name": record.node, "uid": uid, "controller": true }));
-    let owners = std::iter::once(json!({ "$patch": "delete", "uid": record.replica_set_uid })).chain(node);
+    let namespace = record.given_to.as_ref().map(
+        |uid| json!({ "apiVersion": "v1", "kind": "Namespace", "name": pod.namespace, "uid": uid, "controller": true }),
+    );
+    let owners = std::iter::once(json!({ "$patch": "delete", "uid": record.replica_set_uid })).chain(namespace);
     json!({ "metadata": {
         "uid": pod.uid,
         "resourceVersion": resource_version,

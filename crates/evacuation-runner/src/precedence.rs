@@ -1,9 +1,10 @@
-//! Who goes first, as namespaces and webhooks say. None of it has to be known: a user who may not see it drains in another
-//! order.
+//! Namespaces, and who goes first, as they and webhooks say. None of it has to be known: a user who may not see it drains in
+//! another order, and hands fewer pods over.
 
 use cluster_model::identity::ObjectKey;
-use cluster_model::precedence::{self, Precedence};
-use cluster_model::wishes;
+use cluster_model::namespace::Namespace;
+use cluster_model::precedence;
+use cluster_model::snapshot::Change;
 use kube::Api;
 use kube::api::{ApiResource, DynamicObject, ListParams};
 use serde_json::Value;
@@ -15,8 +16,8 @@ use api_access::ApiAccess;
 /// What was found, and what the user may not see of it.
 #[derive(Debug, Default)]
 pub struct Found {
-    /// Who goes first.
-    pub precedence: Precedence,
+    /// For the snapshot.
+    pub changes: Vec<Change>,
     /// Whether namespaces are not seen.
     pub is_blind_to_namespaces: bool,
     /// Whether webhooks are not seen.
@@ -28,12 +29,9 @@ pub async fn look(access: &ApiAccess, observation: &Observation) -> Result<Found
     let mut found = Found::default();
     let namespaces = resource("", "v1", "Namespace", "namespaces");
     let listed = each(access, &namespaces, |object| {
-        let name = object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
-        let order = object.pointer("/metadata/annotations").and_then(|all| all.get(wishes::ORDER)?.as_str());
-        if let Some(order) = order.and_then(wishes::order)
-            && observation.touches(name)
-        {
-            found.precedence.namespaces.insert(name.to_owned(), order);
+        let namespace = Namespace::from(object);
+        if observation.touches(&namespace.name) {
+            found.changes.push(Change::Namespace(namespace));
         }
     });
     let is_forbidden = |error: &ListError| error.source.status().is_some_and(|status| status.code == 403);
@@ -54,7 +52,7 @@ pub async fn look(access: &ApiAccess, observation: &Observation) -> Result<Found
         }
     }
     gatekeepers.retain(|service| observation.touches(&service.namespace));
-    found.precedence.gatekeepers.extend(gatekeepers);
+    found.changes.push(Change::Gatekeepers(gatekeepers.into_iter().collect()));
     Ok(found)
 }
 

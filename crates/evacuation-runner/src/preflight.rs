@@ -30,14 +30,13 @@ pub async fn denied_patches(
         let Some(pod) = cluster.pod(&pod.pod) else { continue };
         let Ok(detachable) = detach::judge(pod, cluster, &Circumstances::default()) else { continue };
         let Some(set) = cluster.replica_set(&detachable.replica_set) else { continue };
-        let given_to = cluster.node(node).map(|node| node.uid.clone()).filter(|_| detachable.is_given_away);
         let record = DetachRecord {
             v: marks::VERSION,
             kind: set.kind,
             replica_set: set.key.name.clone(),
             replica_set_uid: detachable.replica_set.clone(),
             hash: detachable.hash,
-            given_to,
+            given_to: detachable.given_to,
             run: "dry-run".to_owned(),
             node: node.clone(),
             at: now,

@@ -1,4 +1,4 @@
-//! Pods whose controllers know them by the labels that their Services ask for: they are given to their node until their
+//! Pods whose controllers know them by the labels that their Services ask for: they are given to their namespace until their
 //! replacement serves. `relied_on` has what Kubernetes itself does with such a pod.
 
 use e2e::{ControlPlane, EndpointRecorder, Kubectl, Namespace, Plugin};
@@ -44,7 +44,7 @@ impl Scene {
         for pod in self.ns.pods("").await {
             let labels = pod.labels().values().any(|value| value == "handover");
             assert!(!labels && !pod.annotations().contains_key("handover/detached"), "{pod:?}");
-            assert!(pod.owner_references().iter().all(|owner| owner.kind != "Node"), "{pod:?}");
+            assert!(pod.owner_references().iter().all(|owner| owner.kind != "Namespace"), "{pod:?}");
             assert_eq!(pod.owner_references().len(), 1);
         }
     }
@@ -104,6 +104,28 @@ async fn the_pods_of_a_replication_controller_are_handed_over() {
     assert_eq!(spec.replicas, Some(2), "nobody scaled it");
 }
 
+/// Makes a Rollout, which nobody acts on, and returns its uid.
+async fn rollout(ns: &Namespace) -> String {
+    let any = json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true });
+    let version = json!({ "name": "v1alpha1", "served": true, "storage": true, "schema": { "openAPIV3Schema": any } });
+    let definition = json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": { "name": "rollouts.argoproj.io", "annotations": { "api-approved.kubernetes.io": "unapproved, a test" } },
+        "spec": {
+            "group": "argoproj.io", "scope": "Namespaced", "versions": [version],
+            "names": { "plural": "rollouts", "singular": "rollout", "kind": "Rollout", "listKind": "RolloutList" },
+        },
+    });
+    let apply = |object: &Value| Kubectl::command(ns, ["apply", "-f", "-"]).stdin(&object.to_string()).run();
+    apply(&definition).await.expect_code(0);
+    let wait = ["wait", "--for=condition=Established", "crd/rollouts.argoproj.io", "--timeout=60s"];
+    Kubectl::run(ns, wait).await.expect_code(0);
+    let object = json!({ "apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "metadata": { "name": "web" } });
+    apply(&object).await.expect_code(0);
+    let uid = Kubectl::run(ns, ["get", "rollout.argoproj.io", "web", "-o", "jsonpath={.metadata.uid}"]).await;
+    uid.expect_code(0).stdout
+}
+
 /// Argo Rollouts puts the hash of the template into the Services' selectors. Its controller is not here: the ReplicaSet is
 /// another object's, and looks as one of its does.
 #[tokio::test]
@@ -112,10 +134,10 @@ async fn so_are_those_of_a_replica_set_that_somebody_else_owns_even_if_services_
     let old = ns.node("old").create().await;
     let hash = json!({ "rollouts-pod-template-hash": "6d4f" });
     ns.service("web").selecting(json!({ "app": "web", "rollouts-pod-template-hash": "6d4f" })).create().await;
-    let owner = ns.create(json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "rollout" } })).await;
+    let owner = rollout(&ns).await;
     let mut set = controller(&ns, "apps/v1", "ReplicaSet", &hash);
     set["metadata"]["ownerReferences"] = json!([{
-        "apiVersion": "v1", "kind": "ConfigMap", "name": "rollout", "uid": owner["metadata"]["uid"], "controller": true,
+        "apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "name": "web", "uid": owner, "controller": true,
     }]);
     ns.create(set).await;
     ns.ready_endpoints("web", 2).await;
@@ -174,8 +196,9 @@ async fn what_a_killed_run_gave_away_is_told_and_given_back() {
     keep_both(&scene.ns).await;
     let mut recorder = EndpointRecorder::start(&scene.ns).await;
     let running = scene.drain().spawn();
-    let given = |pods: &[Pod]| pods.iter().any(|pod| pod.owner_references().iter().any(|owner| owner.kind == "Node"));
-    scene.ns.until("app=web", "a pod is its node's", given).await;
+    let given =
+        |pods: &[Pod]| pods.iter().any(|pod| pod.owner_references().iter().any(|owner| owner.kind == "Namespace"));
+    scene.ns.until("app=web", "a pod is its namespace's", given).await;
     running.kill().await;
     let status = Plugin::safedrain(&scene.ns).args([scene.old.as_str(), "--status", "-o", "json"]).run().await;
     let status = status.expect_code(0);
@@ -186,4 +209,30 @@ async fn what_a_killed_run_gave_away_is_told_and_given_back() {
     scene.is_tidy().await;
     let nodes = Kubectl::run(&scene.ns, ["get", "node", &scene.old, "-o", "jsonpath={.spec.unschedulable}"]).await;
     assert_eq!(nodes.stdout, "");
+}
+
+/// The way to exchange a ReplicaSet that Kubernetes documents: deleted without its pods, for another one to take them in.
+#[tokio::test]
+async fn a_replica_set_that_is_deleted_without_its_pods_leaves_the_detached_one_serving() {
+    let scene = Scene::open("alone-orphan", |ns| {
+        let mut object = replica_set(ns);
+        object["spec"]["template"]["metadata"]["annotations"]["handover.test/ready-after"] = json!("2s");
+        object
+    })
+    .await;
+    let mut recorder = EndpointRecorder::start(&scene.ns).await;
+    let running = scene.drain().args(["--replacement-timeout=6s"]).spawn();
+    let given = |pods: &[Pod]| {
+        let is_given = |pod: &Pod| pod.owner_references().iter().any(|owner| owner.kind == "Namespace");
+        pods.iter().any(is_given) && pods.len() > 2
+    };
+    scene.ns.until("app=web", "a pod is its namespace's, and the next one is made", given).await;
+    Kubectl::run(&scene.ns, ["delete", "replicaset", "web", "--cascade=orphan"]).await.expect_code(0);
+    running.stderr_contains("garbage collector").await;
+    let again = replica_set(&scene.ns);
+    Kubectl::command(&scene.ns, ["apply", "-f", "-"]).stdin(&again.to_string()).run().await.expect_code(0);
+    let run = running.wait().await;
+    recorder.stop().await;
+    assert_eq!(run.code(), 4, "{run}");
+    assert!(recorder.fewest_ready("web") >= 2, "{:?}\n{run}", recorder.counts("web"));
 }

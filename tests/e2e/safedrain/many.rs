@@ -40,3 +40,22 @@ async fn twenty_deployments_of_three_replicas_keep_all_their_endpoints() {
     let left = ns.pods("").await.into_iter().filter(|pod| pod.spec.as_ref().unwrap().node_name.as_ref() == Some(&old));
     assert_eq!(left.count(), 0, "{run}");
 }
+
+/// `kubectl drain` takes 49 s for this and goes down to nine; scripts/bench has the times.
+#[tokio::test]
+async fn ten_replicas_of_one_node_are_never_fewer_under_a_budget_that_lets_one_go() {
+    let ns = Namespace::fresh(ControlPlane::shared(), "ten").await;
+    let old = ns.node("old").create().await;
+    ns.service("web").create().await;
+    ns.deployment("web").replicas(10).ready_after("1s").exit_after("500ms").ready().await;
+    ns.budget("web").max_unavailable(1).ready().await;
+    ns.ready_endpoints("web", 10).await;
+    ns.node("new").create().await;
+    let mut recorder = EndpointRecorder::start(&ns).await;
+
+    let flags = ["--max-surge=100%", "--settle=0s"];
+    let run = Plugin::safedrain(&ns).args([old.as_str()]).args(flags).run().await.expect_code(0);
+
+    recorder.stop().await;
+    assert_eq!(recorder.fewest_ready("web"), 10, "{run}");
+}

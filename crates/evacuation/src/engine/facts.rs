@@ -33,8 +33,6 @@ pub(super) struct Facts<'a> {
     returning_to: BTreeSet<Uid>,
     /// Budgets under which an eviction is unanswered.
     evicting_under: BTreeSet<ObjectKey>,
-    /// Pods that answer for webhooks which let nothing through without an answer.
-    gatekeepers: BTreeSet<&'a Uid>,
 }
 
 /// How strong a workload is, seen from one of its ReplicaSets. Detached and outgoing pods do not count.
@@ -115,7 +113,6 @@ impl<'a> Facts<'a> {
             sent,
             returning_to,
             evicting_under,
-            gatekeepers: cluster.gatekeepers(),
         }
     }
 
@@ -210,11 +207,6 @@ impl<'a> Facts<'a> {
     /// Whether the eviction of a pod was sent: it may serve no longer, whatever the view says.
     pub(super) fn may_be_leaving(&self, pod: &PodId) -> bool {
         self.leaving.contains(pod) || self.unsure.contains(pod)
-    }
-
-    /// Whether a webhook that has to be answered asks this pod.
-    pub(super) fn keeps_a_gate(&self, pod: &Pod) -> bool {
-        self.gatekeepers.contains(&pod.id.uid)
     }
 
     /// Takes note of a detach that is being sent: the pod is none of its ReplicaSet's from now on.

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster_model::identity::PodId;
+use cluster_model::identity::{ObjectKey, PodId};
 use cluster_model::marks::{self, DetachRecord};
 use cluster_model::pod::Pod;
+use cluster_model::snapshot::ClusterSnapshot;
 
 use super::command::Command;
 use super::facts::Facts;
@@ -41,11 +42,20 @@ impl Engine {
         if strength.as_ref().is_some_and(|strength| strength.is_ahead) {
             return Self::wait(step, Wait::Rollout, turn);
         }
+        let patience = COLLECTION_PATIENCE.min(self.request.replacement_timeout);
         let detachable = match detach::judge(pod, facts.cluster, &self.circumstances) {
             Ok(detachable) => detachable,
             Err(Obstacle::Rollout) => return Self::wait(step, Wait::Rollout, turn),
+            // An owner that keeps several generations for a while may come to an end with that.
+            Err(Obstacle::Generations)
+                if Self::may_pass(step, Wait::Rollout, self.request.replacement_timeout, facts.now, turn) =>
+            {
+                return;
+            }
             // The garbage collector is about to take the pod as well.
-            Err(Obstacle::OwnerMissing) if Self::may_be_collected(step, facts.now, turn) => return,
+            Err(Obstacle::OwnerMissing) if Self::may_pass(step, Wait::Collection, patience, facts.now, turn) => {
+                return;
+            }
             // What does not serve needs no replacement first.
             Err(Obstacle::NotReady) => return self.evict(step, pod, facts, turn),
             Err(obstacle) => {
@@ -54,17 +64,13 @@ impl Engine {
         };
         let Some(strength) = strength else { return };
         let own = strength.family.own;
-        let node = facts.cluster.node(&step.node).map(|node| node.uid.clone());
-        if detachable.is_given_away && node.is_none() {
-            return Self::give_up(step, format!("its node {} is gone", step.node), turn);
-        }
         let record = DetachRecord {
             v: marks::VERSION,
             kind: own.kind,
             replica_set: own.key.name.clone(),
             replica_set_uid: own.uid.clone(),
             hash: detachable.hash,
-            given_to: node.filter(|_| detachable.is_given_away),
+            given_to: detachable.given_to,
             run: self.identity.run.clone(),
             node: step.node.clone(),
             at: facts.now.wall,
@@ -82,15 +88,15 @@ impl Engine {
         self.send(Target::Pod(pod.id.clone()), command, turn);
     }
 
-    /// Whether a pod whose owner is gone is still waited for: it goes with its owner, unless that was deleted without it.
-    fn may_be_collected(step: &mut Step, now: Moment, turn: &mut Turn) -> bool {
-        if step.wait != Some(Wait::Collection) {
+    /// Whether something that may pass by itself is still waited for: so long at the most.
+    fn may_pass(step: &mut Step, wait: Wait, patience: Duration, now: Moment, turn: &mut Turn) -> bool {
+        if step.wait.as_ref() != Some(&wait) {
             step.turn_since = None;
         }
-        let deadline = *step.turn_since.get_or_insert(now.elapsed) + COLLECTION_PATIENCE;
+        let deadline = (*step.turn_since.get_or_insert(now.elapsed)).saturating_add(patience);
         if now.elapsed < deadline {
             Self::wake_at(turn, deadline);
-            Self::wait(step, Wait::Collection, turn);
+            Self::wait(step, wait, turn);
         }
         now.elapsed < deadline
     }
@@ -114,7 +120,16 @@ impl Engine {
         }
         match gate::judge(pod, &detachment, facts, &self.readiness) {
             Gate::Orphaned => {
+                let patience = COLLECTION_PATIENCE.min(self.request.replacement_timeout);
+                let siblings = Self::has_siblings(pod, &detachment, facts.cluster);
                 step.detachment = Some(detachment);
+                if siblings && Self::may_pass(step, Wait::Collection, patience, facts.now, turn) {
+                    return;
+                }
+                if siblings || self.goal == Goal::Undo {
+                    let reason = "its ReplicaSet was deleted without its pods, and it serves on".to_owned();
+                    return Self::give_up(step, reason, turn);
+                }
                 self.evict_orphan(step, pod, facts, turn);
             }
             Gate::Shut(wait) => {
@@ -152,9 +167,33 @@ impl Engine {
                     Self::wake_at(turn, since + settle);
                     return Self::wait(step, Wait::Settle, turn);
                 }
+                if let Some(budget) = Self::spoiled_budget(step, pod, facts.cluster) {
+                    step.failure =
+                        Some(format!("PodDisruptionBudget {budget} counts replicas and cannot be computed with it"));
+                    return self.reattach(step, facts.cluster, turn);
+                }
                 self.evict(step, pod, facts, turn);
             }
         }
+    }
+
+    /// Whether other pods of a workload are there whose ReplicaSet is gone: then it was deleted without them, for another one
+    /// to take them in, and what serves has to serve on. A run that went on with another's work knows none of them, and takes
+    /// every pod for one that nobody owns.
+    fn has_siblings(pod: &Pod, detachment: &Detachment, cluster: &ClusterSnapshot) -> bool {
+        let others = cluster.pods_of(&pod.id.namespace).filter(|other| other.id != pod.id && other.is_active());
+        let is_sibling = |other: &Pod| {
+            let is_known = detachment.known.contains(&other.id.uid) && !other.has_detached_label();
+            let is_replacement = detachment.replacement.as_ref() == Some(&other.id);
+            is_known || is_replacement || detachment.known.is_empty() && other.controller.is_none()
+        };
+        others.into_iter().any(is_sibling)
+    }
+
+    /// The budget that came after the pod was given to its namespace, and can never be computed while it is.
+    fn spoiled_budget(step: &Step, pod: &Pod, cluster: &ClusterSnapshot) -> Option<ObjectKey> {
+        step.detachment.as_ref().filter(|detachment| detachment.record.given_to.is_some())?;
+        cluster.budgets_of(pod).find(|budget| budget.counts_by_scale).map(|budget| budget.key.clone())
     }
 
     /// Evicts a pod whose workload is gone. No replacement ever opens its budget, so that is not waited for without end.

@@ -8,9 +8,11 @@ use cluster_model::snapshot::ClusterSnapshot;
 use super::facts::Facts;
 use super::input::{Moment, Reply};
 use super::step::{Detachment, State, Step, StepEnd};
+use super::succession::Predecessor;
 use super::{Engine, Goal, Turn};
 use crate::event::Event;
 use crate::plan::{self, Action};
+use crate::surge::crew::Crew;
 use crate::wait::Wait;
 
 impl Engine {
@@ -131,12 +133,13 @@ impl Engine {
         let by_priority = !self.request.is_kubectls_way();
         let rank = |pod: &Pod| (if by_priority { pod.priority } else { 0 }, facts.cluster.order_of(pod));
         let (own, goes_last) = (rank(pod), Importance::of(pod).goes_last());
-        let keeps_a_gate = facts.keeps_a_gate(pod);
-        let (mut gates, mut needing, mut earlier) = (0, 0, 0);
+        let mut gates =
+            self.steps.values().filter(|other| !step.keeps_a_gate && self.is_unanswered(other, facts)).count();
+        let (mut needing, mut earlier) = (0, 0);
         for other in self.steps.values().filter(|other| other.node == step.node && !other.is_done()) {
             let Some(its) = facts.cluster.pod(&other.pod) else { continue };
             let is_overdue = its.deletion.is_some_and(|end| facts.now.wall > end);
-            match (keeps_a_gate, facts.keeps_a_gate(its)) {
+            match (step.keeps_a_gate, other.keeps_a_gate) {
                 (false, true) => {
                     gates += usize::from(other.action != Action::Wait && !is_overdue);
                     continue;
@@ -157,6 +160,20 @@ impl Engine {
             (0, count, _) => Some(Wait::Others { count }),
             (count, ..) => Some(Wait::Gatekeepers { count }),
         }
+    }
+
+    /// Whether a pod that answered for a webhook is gone and its workload is not as strong again: until then nothing is let
+    /// through. That is waited for like any other successor, and no longer.
+    fn is_unanswered(&self, step: &Step, facts: &Facts<'_>) -> bool {
+        let Some((since, pod)) = &step.gate_left else { return false };
+        let is_in_time = facts.now.elapsed < since.saturating_add(self.request.replacement_timeout);
+        let crew = Crew::of(pod, facts.cluster).filter(|_| is_in_time);
+        crew.is_some_and(|crew| {
+            let before = self.predecessors.get(crew.key()).map_or(0, Predecessor::ready);
+            let ready =
+                crew.members(facts.cluster).filter(|other| other.is_ready() && !facts.may_be_leaving(&other.id));
+            ready.count() < before
+        })
     }
 
     fn advance_leaving(&self, step: &mut Step, pod: &Pod, facts: &Facts<'_>, turn: &mut Turn) {

@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use cluster_model::identity::{NodeName, PodId, Uid};
 use cluster_model::marks::DetachRecord;
+use cluster_model::pod::Pod;
 use serde::Serialize;
 
 use crate::plan::{Action, PodPlan};
@@ -38,6 +39,10 @@ pub(super) struct Step {
     pub(super) action: Action,
     /// Whether it may be deleted past its budgets: somebody has consented to that.
     pub(super) may_bypass: bool,
+    /// Whether it answers for a webhook, by the plan: once it goes, no endpoint says so any more.
+    pub(super) keeps_a_gate: bool,
+    /// When its eviction was sent, and the pod as it was then.
+    pub(super) gate_left: Option<(Duration, Box<Pod>)>,
     pub(super) state: State,
     /// While it is, or may be, outside its ReplicaSet.
     pub(super) detachment: Option<Detachment>,
@@ -124,6 +129,8 @@ impl Step {
             node,
             action,
             may_bypass: false,
+            keeps_a_gate: false,
+            gate_left: None,
             state: State::Planned,
             detachment: None,
             not_before: Duration::ZERO,
@@ -141,7 +148,8 @@ impl Step {
 
     /// The step of a pod as it was planned.
     pub(super) fn planned(plan: &PodPlan, node: NodeName) -> Self {
-        Self { may_bypass: plan.bypasses_budget, ..Self::new(plan.pod.clone(), node, plan.action) }
+        let (may_bypass, keeps_a_gate) = (plan.bypasses_budget, plan.keeps_a_gate);
+        Self { may_bypass, keeps_a_gate, ..Self::new(plan.pod.clone(), node, plan.action) }
     }
 
     pub(super) fn is_done(&self) -> bool {

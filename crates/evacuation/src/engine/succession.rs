@@ -27,6 +27,12 @@ pub(super) struct Predecessor {
     known: BTreeSet<Uid>,
 }
 
+impl Predecessor {
+    pub(super) fn ready(&self) -> usize {
+        self.ready
+    }
+}
+
 /// For how long a pod that is not Ready counts as one that is starting, at the most.
 const YOUTH: Duration = Duration::from_secs(600);
 
@@ -48,6 +54,7 @@ impl Engine {
                 step.turn_since = None;
                 self.evict(step, pod, facts, turn);
                 if step.state == State::Evicting {
+                    step.gate_left = step.keeps_a_gate.then(|| (facts.now.elapsed, Box::new(pod.clone())));
                     self.takes_its_turn(step, pod, facts);
                 }
                 return;

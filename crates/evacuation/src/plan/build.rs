@@ -145,6 +145,7 @@ pub fn plan_pod(
         remedy: None,
         is_lost: false,
         bypasses_budget: false,
+        keeps_a_gate: false,
     };
     let record = cluster.detach_record(pod);
     let is_ours = matches!(record, Some(Ok(_)));
@@ -240,6 +241,7 @@ fn plan_move(
     }
     if request.strategy != Strategy::Evict && cluster.gatekeepers().contains(&pod.id.uid) {
         plan.warnings.push(gate_words(&plan, cluster));
+        plan.keeps_a_gate = true;
     }
     if request.removal == Removal::Delete {
         return (plan, None);

@@ -61,9 +61,9 @@ pub(super) fn spend(
     let spends = under.into_values().map(|(budget, mut pods)| {
         let handed_over = pods.iter().filter(|(_, plan)| plan.action == Action::Handover).count();
         let lost = pods.iter().filter(|(_, plan)| plan.is_lost).count();
-        // Only what the budget has beyond its need can be lost for good. One that counts replicas leaves out pods that
-        // nobody owns.
-        let spare = usize::try_from(budget.current_healthy.saturating_sub(budget.desired_healthy)).unwrap_or(0);
+        // Only what the budget has beyond its need can be lost for good, whatever of it is Ready just now. One that counts
+        // replicas leaves out pods that nobody owns.
+        let spare = usize::try_from(budget.expected_pods.saturating_sub(budget.desired_healthy)).unwrap_or(0);
         if budget.is_computed() && !budget.counts_by_scale {
             let too_many = pods.iter_mut().filter(|(_, plan)| plan.is_lost).skip(spare);
             refused

@@ -96,6 +96,8 @@ pub struct PodPlan {
     pub is_lost: bool,
     /// Whether it may be deleted past its budgets, by somebody's consent.
     pub bypasses_budget: bool,
+    /// Whether it answers for a webhook without whose word nothing is let through.
+    pub keeps_a_gate: bool,
 }
 
 /// Kind and name of an owner; the namespace is the pod's.

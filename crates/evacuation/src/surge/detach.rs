@@ -3,9 +3,9 @@
 //!
 //! A Deployment's pod leaves by a change of its `pod-template-hash`, by which no Service knows it. A ReplicaSet of its own,
 //! one of another owner's, and a ReplicationController know their pods by the very labels that Services ask for: their pods
-//! keep all labels and are given to their node instead, as a static pod is, since a controller takes in no pod that has
-//! another one. What becomes of such a pod: it goes with its node, and a budget that counts by scale cannot be computed
-//! while it is there.
+//! keep all labels and are given to their namespace instead, since a controller takes in no pod that has another one. Not to
+//! their node: Karpenter takes what a node owns for a static pod, and turns the machine off under it
+//! (`pkg/utils/pod/scheduling.go`, `IsOwnedByNode`). A budget that counts by scale cannot be computed while such a pod is there.
 //!
 //! What happens on the server, and why each rule is here: `pkg/controller/replicaset/replica_set.go` (`ClaimPods`,
 //! `ReleasePod`), `pkg/controller/disruption/disruption.go` (a pod without controller still counts as healthy).
@@ -40,8 +40,8 @@ pub struct Detachable {
     pub replica_set: Uid,
     /// The hash that it will get back when it is attached again; `None`: it has none.
     pub hash: Option<String>,
-    /// Whether a label does not part it from its ReplicaSet: it is given to its node.
-    pub is_given_away: bool,
+    /// Where a label does not part it from its ReplicaSet: the namespace's uid, to which it is given.
+    pub given_to: Option<Uid>,
     /// How many extra pods its Deployment allows.
     pub max_surge: i32,
 }
@@ -55,7 +55,11 @@ pub enum Obstacle {
     OwnerMissing,
     /// The selector of its Deployment's ReplicaSet has no private key: a relabelled pod would still be its.
     NoPrivateKey,
-    /// A budget that could not be computed with a pod that is its node's.
+    /// Its owner is of a kind that may forbid two generations side by side, and nobody here knows.
+    Unfamiliar(String),
+    /// Its namespace cannot be seen, to which it would be given.
+    NoNamespace,
+    /// A budget that could not be computed with a pod that is its namespace's.
     CountsByScale(ObjectKey),
     /// Its owner, which is no Deployment, keeps pods of several generations: how they are replaced is the owner's to say.
     Generations,
@@ -101,6 +105,10 @@ impl fmt::Display for Obstacle {
             Self::Owner(_) => f.write_str("its owner has no private label to detach it by"),
             Self::OwnerMissing => f.write_str("its ReplicaSet or Deployment is not there any more"),
             Self::NoPrivateKey => f.write_str("its ReplicaSet's selector does not hold pod-template-hash"),
+            Self::Unfamiliar(kind) => {
+                write!(f, "its ReplicaSet is a {kind}'s, which may not want two generations at once")
+            }
+            Self::NoNamespace => f.write_str("you may not list namespaces, to which it would be given meanwhile"),
             Self::CountsByScale(key) => {
                 write!(
                     f,
@@ -141,6 +149,12 @@ pub fn judge(pod: &Pod, cluster: &ClusterSnapshot, circumstances: &Circumstances
     if is_given_away && family.is_deployments() {
         return Err(Obstacle::NoPrivateKey);
     }
+    // A DeploymentConfig may say Recreate, and other kinds what they will.
+    let stranger =
+        set.controller.as_ref().filter(|above| !SURGING_OWNERS.iter().any(|(group, kind)| above.is(group, kind)));
+    if let Some(stranger) = stranger {
+        return Err(Obstacle::Unfamiliar(stranger.kind.clone()));
+    }
     let max_surge = match own_surge(set, cluster).ok_or(Obstacle::OwnerMissing)? {
         OwnSurge::Recreate => return Err(Obstacle::Recreate),
         OwnSurge::Pods(0) => return Err(Obstacle::NoSurge),
@@ -177,9 +191,17 @@ pub fn judge(pod: &Pod, cluster: &ClusterSnapshot, circumstances: &Circumstances
     if family.is_rolling() {
         return Err(if family.is_deployments() { Obstacle::Rollout } else { Obstacle::Generations });
     }
-    let hash = if is_given_away { pod.labels.get(TEMPLATE_HASH).cloned() } else { set.template_hash.clone() };
-    Ok(Detachable { replica_set: set.uid.clone(), hash, is_given_away, max_surge })
+    if !is_given_away {
+        let hash = set.template_hash.clone();
+        return Ok(Detachable { replica_set: set.uid.clone(), hash, given_to: None, max_surge });
+    }
+    let namespace = cluster.namespace(&pod.id.namespace).ok_or(Obstacle::NoNamespace)?;
+    let hash = pod.labels.get(TEMPLATE_HASH).cloned();
+    Ok(Detachable { replica_set: set.uid.clone(), hash, given_to: Some(namespace.uid.clone()), max_surge })
 }
+
+/// The owners of ReplicaSets that let pods of two generations run side by side unless they say otherwise.
+const SURGING_OWNERS: [(&str, &str); 2] = [("apps", "Deployment"), ("argoproj.io", "Rollout")];
 
 /// How many extra pods a workload allows by its own word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -194,7 +216,8 @@ pub(crate) enum OwnSurge {
 /// nothing, and is treated like a Deployment that says nothing.
 pub(crate) fn own_surge(set: &ReplicaSet, cluster: &ClusterSnapshot) -> Option<OwnSurge> {
     let Some(above) = set.controller.as_ref().filter(|above| above.is("apps", "Deployment")) else {
-        return Some(OwnSurge::Pods(resolve_surge(&Deployment::default_surge(), set.replicas)));
+        // Scaled to 0, its pods are about to go, and that is no obstacle.
+        return Some(OwnSurge::Pods(resolve_surge(&Deployment::default_surge(), set.replicas).max(1)));
     };
     Some(match cluster.deployment(&above.uid)?.strategy {
         Strategy::Recreate => OwnSurge::Recreate,
@@ -344,12 +367,8 @@ mod tests {
 
     #[test]
     fn a_plain_deployment_is_detached_with_its_own_surge() {
-        let expected = Detachable {
-            replica_set: Uid::from("uid-web-1"),
-            hash: Some("h1".into()),
-            is_given_away: false,
-            max_surge: 1,
-        };
+        let expected =
+            Detachable { replica_set: Uid::from("uid-web-1"), hash: Some("h1".into()), given_to: None, max_surge: 1 };
         assert_eq!(Case::movable().judge(), Ok(expected));
     }
 
@@ -490,6 +509,7 @@ mod tests {
         case.set.template.labels = fixtures::labels(&labels);
         (case.set.template_hash, case.set.revision, case.set.desired_replicas) = (None, 0, None);
         case.pod = fixtures::pod("shop", "web-a").of(&case.set).on("old").ready();
+        case.more.push(Change::Namespace(fixtures::namespace("shop")));
         case
     }
 
@@ -503,10 +523,14 @@ mod tests {
     }
 
     #[test]
-    fn the_pod_of_a_set_that_is_no_deployments_is_given_to_its_node() {
+    fn the_pod_of_a_set_that_is_no_deployments_is_given_to_its_namespace() {
         for owner in [None, Some(rollout())] {
-            let expected =
-                Detachable { replica_set: Uid::from("uid-web-1"), hash: None, is_given_away: true, max_surge: 1 };
+            let expected = Detachable {
+                replica_set: Uid::from("uid-web-1"),
+                hash: None,
+                given_to: Some(Uid::from("uid-shop")),
+                max_surge: 1,
+            };
             assert_eq!(bare(owner).judge(), Ok(expected));
         }
     }
@@ -516,11 +540,17 @@ mod tests {
         let mut case = Case::movable();
         case.set.controller = None;
         let judged = case.judge().unwrap();
-        assert_eq!((judged.hash.as_deref(), judged.is_given_away), (Some("h1"), false));
+        assert_eq!((judged.hash.as_deref(), judged.given_to), (Some("h1"), None));
     }
 
     #[test]
-    fn what_keeps_a_pod_from_being_given_to_its_node() {
+    fn what_keeps_a_pod_from_being_given_to_its_namespace() {
+        let config =
+            ControllerRef { api_version: "apps.openshift.io/v1".into(), kind: "DeploymentConfig".into(), ..rollout() };
+        assert_eq!(bare(Some(config)).judge(), Err(Obstacle::Unfamiliar("DeploymentConfig".into())));
+        let mut unseen = bare(None);
+        unseen.more.clear();
+        assert_eq!(unseen.judge(), Err(Obstacle::NoNamespace));
         let mut by_scale = bare(None);
         by_scale.more.push(Change::Budget(cluster_model::budget::Budget {
             counts_by_scale: true,

@@ -198,6 +198,9 @@ fn parse(text: &str) -> Result<Kubeconfig, String> {
         if document.is_null() {
             return Ok(merged);
         }
+        if !document.is_object() {
+            return Err("it holds no mapping".to_owned());
+        }
         write_out_scalars(&mut document, "");
         let next = serde_json::from_value(document)
             .map_err(|_| "its fields do not have the types of a kubeconfig's".to_owned())?;
@@ -205,8 +208,7 @@ fn parse(text: &str) -> Result<Kubeconfig, String> {
     })
 }
 
-/// Turns numbers and booleans into text where a kubeconfig has text, as `sigs.k8s.io/yaml` does for kubectl: a password
-/// may be 1234.
+/// Turns numbers and booleans into text where a kubeconfig has text: people write passwords like 1234 without quotes.
 fn write_out_scalars(value: &mut Value, key: &str) {
     match value {
         Value::Number(number) => *value = Value::String(number.to_string()),

@@ -170,8 +170,9 @@ fn a_pod_whose_owner_is_gone_before_its_handover_is_given_up_after_a_while_only(
     let turns = without_its_owner(Shape { replicas: 2, on_old: 2, ..SMALL }, vec![Input::Woke], &[59, 60]);
     assert_eq!((given_up(&turns[0]), given_up(&turns[1])), (vec![], vec![]));
     assert_eq!(turns[0].wake_at, Some(Duration::from_secs(60)));
-    let [reason] = given_up(&turns[2])[..] else { panic!("{:?}", turns[2]) };
-    assert!(reason.contains("is not there any more"), "{reason}");
+    let [detached, planned] = given_up(&turns[2])[..] else { panic!("{:?}", turns[2]) };
+    assert!(detached.contains("deleted without its pods, and it serves on"), "{detached}");
+    assert!(planned.contains("is not there any more"), "{planned}");
 }
 
 /// No replacement opens the budget of a pod whose workload is gone: neither a run nor an interrupt waits for that for

@@ -199,6 +199,7 @@ impl World {
         if !self.shape.is_bare {
             changes.push(Change::Deployment(fixtures::deployment("shop", "web", self.desired)));
         }
+        changes.push(Change::Namespace(fixtures::namespace("shop")));
         changes.push(self.slice());
         if self.shape.databases > 0 {
             changes.push(Change::Controller(controllers::database_set(self.shape.databases)));
