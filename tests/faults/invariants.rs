@@ -51,6 +51,7 @@ impl Judge<'_> {
                 self.demand(self.has_lease && self.is_cordoned, event, "before the lease and the cordon");
                 self.patched(event, is_done);
             }
+            ("create", "events", "") => self.demand(self.has_lease, event, "without the lease"),
             ("create", "pods", "eviction") => {
                 self.demand(self.has_lease && self.is_cordoned, event, "before the lease and the cordon");
                 self.evict(event, is_done);
