@@ -15,6 +15,7 @@ mod meanwhile;
 mod moved;
 mod obstacles;
 mod onto;
+mod operators;
 mod order;
 mod rbac;
 mod record;
