@@ -19,11 +19,11 @@ const LONGEST: usize = 1024;
 /// Whom the pods of a plan belong to, which cannot be looked up any more when they are gone.
 pub(crate) type Homes = BTreeMap<PodId, About>;
 
-/// Looks up the homes of a plan's pods.
+/// Looks up the homes of a plan's pods. One that nobody owns has none: there is nobody left to be told.
 pub(crate) fn homes(plan: &DrainPlan, cluster: &ClusterSnapshot) -> Homes {
     let home = |id: &PodId| {
         let pod = cluster.pod(id)?;
-        Some(cluster.home_ref(pod).map_or_else(|| About::pod(id), |owner| About::owner(owner, &id.namespace)))
+        Some(About::owner(cluster.home_ref(pod)?, &id.namespace))
     };
     plan.pods().filter_map(|(_, pod)| Some((pod.pod.clone(), home(&pod.pod)?))).collect()
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use cluster_model::identity::{ControllerRef, NodeName, PodId, Uid};
+use cluster_model::identity::{ControllerRef, NodeName, Uid};
 use futures::{StreamExt, stream};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -32,12 +32,6 @@ impl About {
     pub fn owner(owner: ControllerRef, namespace: &str) -> Self {
         let ControllerRef { api_version, kind, name, uid } = owner;
         Self { api_version, kind, namespace: Some(namespace.to_owned()), name, uid }
-    }
-
-    /// A pod that nobody owns.
-    pub fn pod(pod: &PodId) -> Self {
-        let (kind, namespace) = ("Pod".to_owned(), Some(pod.namespace.clone()));
-        Self { api_version: "v1".to_owned(), kind, namespace, name: pod.name.clone(), uid: pod.uid.clone() }
     }
 
     /// A node. Its events name it as their uid too, which is how `kubectl describe node` finds them

@@ -92,7 +92,9 @@ fn print(runs: &[Vec<Taken>]) {
         println!("{}", row(name, decimals, &runs.iter().map(|runs| figures(runs)).collect::<Vec<_>>()));
     };
     line("seconds", 2, &|runs| Figures::seconds(runs.iter().map(|run| run.elapsed)));
-    line("fewest ready endpoints", 0, &|runs| Figures::counts(runs.iter().filter_map(|run| run.fewest)));
+    if runs.iter().flatten().any(|run| run.fewest.is_some()) {
+        line("fewest ready endpoints", 0, &|runs| Figures::counts(runs.iter().filter_map(|run| run.fewest)));
+    }
     line("requests, all", 0, &|runs| Figures::counts(runs.iter().map(|run| run.requests)));
     line("peak memory, MB", 1, &|runs| Figures::megabytes(runs.iter().map(|run| run.memory)));
     let median = |runs: &Vec<Taken>| Figures::seconds(runs.iter().map(|run| run.elapsed)).median();
