@@ -99,7 +99,7 @@ fn a_plan_has_the_fields_of_the_contract() {
                 "interruption": "none: nothing is done", "warnings": [], "remedy": "--non-migratable=restart",
             },
         ],
-        "strayLaunchers": [], "incoming": [], "services": [],
+        "strayLaunchers": [], "incoming": [], "services": [], "budgets": [],
         "refusals": [{
             "node": "n1", "namespace": "shop", "name": "unable", "uid": "uid-unable", "kind": "virtualMachine",
             "message": message, "remedy": "--non-migratable=restart",
