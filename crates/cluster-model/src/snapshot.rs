@@ -185,11 +185,6 @@ impl ClusterSnapshot {
         pod.wishes.order.or_else(|| self.namespace(&pod.id.namespace)?.order).unwrap_or(0)
     }
 
-    /// The pods that answer for webhooks without whose word nothing is let through, as far as they are ready endpoints.
-    pub fn gatekeepers(&self) -> BTreeSet<&Uid> {
-        self.gatekeepers.iter().flat_map(|service| self.ready_endpoints(service)).collect()
-    }
-
     /// The Services by which a webhook asks this pod.
     pub fn gates_of(&self, pod: &Uid) -> impl Iterator<Item = &ObjectKey> {
         self.gatekeepers.iter().filter(move |service| self.ready_endpoints(service).contains(pod))

@@ -1,5 +1,7 @@
 //! `apps/v1`: the controllers of pods.
 
+#![expect(missing_docs, reason = "the fields are the API's own")]
+
 use k8s_openapi::api::apps::v1;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -11,7 +13,6 @@ use super::part_of;
 /// A ReplicaSet.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the API's own names")]
 pub struct ReplicaSet {
     pub metadata: ObjectMeta,
     pub spec: Option<ReplicaSetSpec>,
@@ -22,7 +23,6 @@ part_of!(ReplicaSet, v1::ReplicaSet);
 /// What a ReplicaSet keeps up.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the API's own names")]
 pub struct ReplicaSetSpec {
     pub min_ready_seconds: Option<i32>,
     pub replicas: Option<i32>,
@@ -33,7 +33,6 @@ pub struct ReplicaSetSpec {
 /// How far a ReplicaSet is.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the API's own names")]
 pub struct ReplicaSetStatus {
     pub conditions: Option<Vec<Condition>>,
     pub replicas: i32,
@@ -42,7 +41,6 @@ pub struct ReplicaSetStatus {
 /// One condition of a controller.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the API's own names")]
 pub struct Condition {
     pub message: Option<String>,
     pub status: String,
@@ -53,7 +51,6 @@ pub struct Condition {
 /// A Deployment.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the API's own names")]
 pub struct Deployment {
     pub metadata: ObjectMeta,
     pub spec: Option<DeploymentSpec>,
@@ -63,7 +60,6 @@ part_of!(Deployment, v1::Deployment);
 /// What a Deployment keeps up.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the API's own names")]
 pub struct DeploymentSpec {
     pub replicas: Option<i32>,
     pub strategy: Option<DeploymentStrategy>,
@@ -72,7 +68,6 @@ pub struct DeploymentSpec {
 /// How a Deployment replaces pods.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the API's own names")]
 pub struct DeploymentStrategy {
     pub rolling_update: Option<RollingUpdateDeployment>,
     #[serde(rename = "type")]
@@ -82,7 +77,6 @@ pub struct DeploymentStrategy {
 /// How many pods a rolling update may have too many.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the API's own names")]
 pub struct RollingUpdateDeployment {
     pub max_surge: Option<IntOrString>,
 }
@@ -90,7 +84,6 @@ pub struct RollingUpdateDeployment {
 /// A StatefulSet.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the API's own names")]
 pub struct StatefulSet {
     pub metadata: ObjectMeta,
     pub spec: Option<StatefulSetSpec>,
@@ -100,7 +93,6 @@ part_of!(StatefulSet, v1::StatefulSet);
 /// What a StatefulSet keeps up.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the API's own names")]
 pub struct StatefulSetSpec {
     pub replicas: Option<i32>,
     pub selector: LabelSelector,
@@ -109,7 +101,6 @@ pub struct StatefulSetSpec {
 /// A DaemonSet.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the API's own names")]
 pub struct DaemonSet {
     pub metadata: ObjectMeta,
     pub spec: Option<DaemonSetSpec>,
@@ -119,7 +110,6 @@ part_of!(DaemonSet, v1::DaemonSet);
 /// What a DaemonSet keeps up.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the API's own names")]
 pub struct DaemonSetSpec {
     pub selector: LabelSelector,
     pub template: PodTemplateSpec,

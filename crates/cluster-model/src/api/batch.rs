@@ -1,5 +1,7 @@
 //! `batch/v1`.
 
+#![expect(missing_docs, reason = "the fields are the API's own")]
+
 use k8s_openapi::api::batch::v1;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use serde::Deserialize;
@@ -9,7 +11,6 @@ use super::part_of;
 /// A Job.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the API's own names")]
 pub struct Job {
     pub metadata: ObjectMeta,
     pub spec: Option<JobSpec>,
@@ -19,7 +20,6 @@ part_of!(Job, v1::Job);
 /// Whose pods are a Job's.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the API's own names")]
 pub struct JobSpec {
     pub selector: Option<LabelSelector>,
 }

@@ -1,5 +1,7 @@
 //! `v1`: pods, nodes, Services, volumes and ReplicationControllers.
 
+#![expect(missing_docs, reason = "the fields are the API's own")]
+
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1;
@@ -17,7 +19,6 @@ use super::{or_default, part_of};
 /// A pod.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the API's own names")]
 pub struct Pod {
     pub metadata: ObjectMeta,
     pub spec: Option<PodSpec>,
@@ -28,7 +29,6 @@ part_of!(Pod, v1::Pod);
 /// What a pod is to be.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the API's own names")]
 pub struct PodSpec {
     pub affinity: Option<Affinity>,
     #[serde(deserialize_with = "or_default")]
@@ -60,7 +60,6 @@ impl<'de> Deserialize<'de> for Present {
 /// What a pod asks of its place.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the API's own names")]
 pub struct Affinity {
     pub node_affinity: Option<NodeAffinity>,
     pub pod_anti_affinity: Option<PodAntiAffinity>,
@@ -69,7 +68,6 @@ pub struct Affinity {
 /// From which pods a pod keeps away.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the API's own names")]
 pub struct PodAntiAffinity {
     pub required_during_scheduling_ignored_during_execution: Option<Vec<PodAffinityTerm>>,
 }
@@ -77,7 +75,6 @@ pub struct PodAntiAffinity {
 /// A container.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the API's own names")]
 pub struct Container {
     pub resources: Option<ResourceRequirements>,
     pub restart_policy: Option<String>,
@@ -86,7 +83,6 @@ pub struct Container {
 /// A volume of a pod.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the API's own names")]
 pub struct Volume {
     pub empty_dir: Option<Present>,
     pub persistent_volume_claim: Option<PersistentVolumeClaimVolumeSource>,
@@ -95,7 +91,6 @@ pub struct Volume {
 /// A claim as a volume.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the API's own names")]
 pub struct PersistentVolumeClaimVolumeSource {
     pub claim_name: String,
 }
@@ -103,7 +98,6 @@ pub struct PersistentVolumeClaimVolumeSource {
 /// How a pod is.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the API's own names")]
 pub struct PodStatus {
     pub conditions: Option<Vec<PodCondition>>,
     pub container_statuses: Option<Vec<ContainerStatus>>,
@@ -114,7 +108,6 @@ pub struct PodStatus {
 /// How a container is.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the API's own names")]
 pub struct ContainerStatus {
     pub state: Option<ContainerState>,
 }
@@ -122,7 +115,6 @@ pub struct ContainerStatus {
 /// In which state a container is.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the API's own names")]
 pub struct ContainerState {
     pub waiting: Option<ContainerStateWaiting>,
 }
@@ -130,7 +122,6 @@ pub struct ContainerState {
 /// Why a container does not run.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the API's own names")]
 pub struct ContainerStateWaiting {
     pub reason: Option<String>,
 }
@@ -138,7 +129,6 @@ pub struct ContainerStateWaiting {
 /// The pods that a controller makes.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the API's own names")]
 pub struct PodTemplateSpec {
     pub metadata: Option<ObjectMeta>,
     pub spec: Option<PodSpec>,
@@ -147,7 +137,6 @@ pub struct PodTemplateSpec {
 /// A node.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the API's own names")]
 pub struct Node {
     pub metadata: ObjectMeta,
     pub spec: Option<NodeSpec>,
@@ -158,7 +147,6 @@ part_of!(Node, v1::Node);
 /// What a node is to be.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the API's own names")]
 pub struct NodeSpec {
     #[serde(rename = "providerID")]
     pub provider_id: Option<String>,
@@ -169,7 +157,6 @@ pub struct NodeSpec {
 /// How a node is.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the API's own names")]
 pub struct NodeStatus {
     pub allocatable: Option<BTreeMap<String, Quantity>>,
     pub capacity: Option<BTreeMap<String, Quantity>>,
@@ -180,7 +167,6 @@ pub struct NodeStatus {
 /// One condition of a node.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the API's own names")]
 pub struct NodeCondition {
     pub status: String,
     #[serde(rename = "type")]
@@ -190,7 +176,6 @@ pub struct NodeCondition {
 /// What runs on a node.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the API's own names")]
 pub struct NodeSystemInfo {
     pub kubelet_version: String,
 }
@@ -198,7 +183,6 @@ pub struct NodeSystemInfo {
 /// A Service.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the API's own names")]
 pub struct Service {
     pub metadata: ObjectMeta,
     pub spec: Option<ServiceSpec>,
@@ -208,7 +192,6 @@ part_of!(Service, v1::Service);
 /// What a Service is to be.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the API's own names")]
 pub struct ServiceSpec {
     pub selector: Option<BTreeMap<String, String>>,
     #[serde(rename = "type")]
@@ -218,7 +201,6 @@ pub struct ServiceSpec {
 /// A claim to a volume.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the API's own names")]
 pub struct PersistentVolumeClaim {
     pub metadata: ObjectMeta,
     pub spec: Option<PersistentVolumeClaimSpec>,
@@ -228,7 +210,6 @@ part_of!(PersistentVolumeClaim, v1::PersistentVolumeClaim);
 /// What is claimed.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the API's own names")]
 pub struct PersistentVolumeClaimSpec {
     pub access_modes: Option<Vec<String>>,
     pub volume_name: Option<String>,
@@ -237,7 +218,6 @@ pub struct PersistentVolumeClaimSpec {
 /// A volume of the cluster.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the API's own names")]
 pub struct PersistentVolume {
     pub metadata: ObjectMeta,
     pub spec: Option<PersistentVolumeSpec>,
@@ -247,7 +227,6 @@ part_of!(PersistentVolume, v1::PersistentVolume);
 /// Whose a volume is, and from where it is reached.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the API's own names")]
 pub struct PersistentVolumeSpec {
     pub claim_ref: Option<ObjectReference>,
     pub node_affinity: Option<VolumeNodeAffinity>,
@@ -256,7 +235,6 @@ pub struct PersistentVolumeSpec {
 /// A ReplicationController.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the API's own names")]
 pub struct ReplicationController {
     pub metadata: ObjectMeta,
     pub spec: Option<ReplicationControllerSpec>,
@@ -267,7 +245,6 @@ part_of!(ReplicationController, v1::ReplicationController);
 /// What a ReplicationController keeps up.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the API's own names")]
 pub struct ReplicationControllerSpec {
     pub min_ready_seconds: Option<i32>,
     pub replicas: Option<i32>,
@@ -278,7 +255,6 @@ pub struct ReplicationControllerSpec {
 /// How far a ReplicationController is.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the API's own names")]
 pub struct ReplicationControllerStatus {
     pub conditions: Option<Vec<super::apps::Condition>>,
     pub replicas: i32,

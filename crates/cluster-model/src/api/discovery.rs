@@ -1,5 +1,7 @@
 //! `discovery.k8s.io/v1`.
 
+#![expect(missing_docs, reason = "the fields are the API's own")]
+
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::discovery::v1;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -10,7 +12,6 @@ use super::{or_default, part_of};
 /// An EndpointSlice.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the API's own names")]
 pub struct EndpointSlice {
     pub address_type: String,
     #[serde(deserialize_with = "or_default")]
@@ -22,7 +23,6 @@ part_of!(EndpointSlice, v1::EndpointSlice);
 /// Somebody behind a Service.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the API's own names")]
 pub struct Endpoint {
     pub conditions: Option<EndpointConditions>,
     pub target_ref: Option<ObjectReference>,
@@ -31,7 +31,6 @@ pub struct Endpoint {
 /// How an endpoint is.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the API's own names")]
 pub struct EndpointConditions {
     pub ready: Option<bool>,
 }

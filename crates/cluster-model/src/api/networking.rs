@@ -1,5 +1,7 @@
 //! `networking.k8s.io/v1`.
 
+#![expect(missing_docs, reason = "the fields are the API's own")]
+
 use k8s_openapi::api::networking::v1;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use serde::Deserialize;
@@ -9,7 +11,6 @@ use super::part_of;
 /// A NetworkPolicy.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the API's own names")]
 pub struct NetworkPolicy {
     pub metadata: ObjectMeta,
     pub spec: Option<NetworkPolicySpec>,
@@ -19,7 +20,6 @@ part_of!(NetworkPolicy, v1::NetworkPolicy);
 /// Whom a policy is about.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the API's own names")]
 pub struct NetworkPolicySpec {
     pub egress: Option<Vec<NetworkPolicyEgressRule>>,
     pub ingress: Option<Vec<NetworkPolicyIngressRule>>,
@@ -29,7 +29,6 @@ pub struct NetworkPolicySpec {
 /// Whom pods may speak to.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the API's own names")]
 pub struct NetworkPolicyEgressRule {
     pub to: Option<Vec<NetworkPolicyPeer>>,
 }
@@ -37,7 +36,6 @@ pub struct NetworkPolicyEgressRule {
 /// Who may speak to pods.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the API's own names")]
 pub struct NetworkPolicyIngressRule {
     pub from: Option<Vec<NetworkPolicyPeer>>,
 }
@@ -45,7 +43,6 @@ pub struct NetworkPolicyIngressRule {
 /// One side of a connection.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the API's own names")]
 pub struct NetworkPolicyPeer {
     pub pod_selector: Option<LabelSelector>,
 }

@@ -1,5 +1,7 @@
 //! `policy/v1`.
 
+#![expect(missing_docs, reason = "the fields are the API's own")]
+
 use k8s_openapi::api::policy::v1;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -10,7 +12,6 @@ use super::part_of;
 /// A PodDisruptionBudget.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the API's own names")]
 pub struct PodDisruptionBudget {
     pub metadata: ObjectMeta,
     pub spec: Option<PodDisruptionBudgetSpec>,
@@ -21,7 +22,6 @@ part_of!(PodDisruptionBudget, v1::PodDisruptionBudget);
 /// What a budget asks for.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the API's own names")]
 pub struct PodDisruptionBudgetSpec {
     pub max_unavailable: Option<IntOrString>,
     pub min_available: Option<IntOrString>,
@@ -32,7 +32,6 @@ pub struct PodDisruptionBudgetSpec {
 /// How much a budget allows now.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the API's own names")]
 pub struct PodDisruptionBudgetStatus {
     pub conditions: Option<Vec<Condition>>,
     pub current_healthy: i32,

@@ -239,7 +239,7 @@ fn plan_move(
             plan.estimate = Some(Estimate { low: 0, high: grace });
         }
     }
-    if request.strategy != Strategy::Evict && cluster.gatekeepers().contains(&pod.id.uid) {
+    if request.strategy != Strategy::Evict && cluster.gates_of(&pod.id.uid).next().is_some() {
         plan.warnings.push(gate_words(&plan, cluster));
         plan.keeps_a_gate = true;
     }

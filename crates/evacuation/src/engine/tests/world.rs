@@ -48,7 +48,7 @@ pub(super) struct Shape {
     pub(super) has_cost: bool,
     /// Whether somebody had cordoned the first node.
     pub(super) was_cordoned: bool,
-    /// Whether it is a ReplicaSet of its own, whose pods are given to their nodes, and not a Deployment's.
+    /// Whether it is a ReplicaSet of its own, whose pods are given to their namespace, and not a Deployment's.
     pub(super) is_bare: bool,
     /// How many pods of a StatefulSet run there as well.
     pub(super) databases: u32,

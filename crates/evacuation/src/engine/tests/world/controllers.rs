@@ -35,7 +35,7 @@ impl World {
             let controller = fixtures::pod("shop", "any").of(&set).build().controller;
             let is_orphan =
                 |pod: &&Pod| pod.controller.is_none() && pod.is_active() && set.selector.matches(&pod.labels);
-            // What was given to its node has an owner, although it reads as if it had none.
+            // What was given to its namespace has an owner, although it reads as if it had none.
             let is_orphan = |pod: &&Pod| is_orphan(pod) && !(self.shape.is_bare && pod.has_detached_label());
             let orphans: Vec<_> = self.pods.values().filter(is_orphan).map(|pod| pod.id.clone()).collect();
             for id in orphans {
