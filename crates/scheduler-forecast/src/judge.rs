@@ -120,7 +120,9 @@ mod tests {
             let node = json!({"metadata": {"name": name, "labels": labels}, "status": {"allocatable": {"cpu": "2", "pods": "9"}}});
             cluster.add_node(&read::<v1::Node>(node));
         }
-        pods.iter().for_each(|pod| cluster.add_pod(&read::<v1::Pod>(pod.clone())));
+        for pod in pods {
+            cluster.add_pod(&read::<v1::Pod>(pod.clone()));
+        }
         cluster
     }
 
