@@ -14,7 +14,7 @@
 //! * [`marks`] are the traces that a run leaves in the cluster, and what makes them believable.
 //! * [`legible::Legible`] shows text that others have written into the cluster.
 //! * [`eviction_reply`] gives each answer of the eviction API its meaning.
-//! * [`demand::Demand`] tells whether a node offers what a pod asks for, [`landing::landings`] whether all of them find room.
+//! * [`demand::Demand`] tells whether a node offers what a pod asks for.
 //! * [`kubevirt`] knows virtual machines: what happens to each, and when none is left on a node.
 
 pub mod api;
@@ -30,7 +30,6 @@ pub mod fixtures;
 pub mod identity;
 pub mod importance;
 pub mod kubevirt;
-pub mod landing;
 pub mod legible;
 pub mod marks;
 pub mod namespace;

@@ -124,6 +124,14 @@ impl Resources {
         Self::with_overhead(all, spec)
     }
 
+    /// The limits of a pod, as far as its containers have any; for quotas (`PodLimits` of the same package).
+    pub fn limits_of(spec: &v1::PodSpec) -> Self {
+        let mut all = of_containers(spec, &|container| container.resources.as_ref()?.limits.as_ref());
+        let whole = spec.resources.as_ref().and_then(|resources| resources.limits.as_ref());
+        apply_to_whole(&mut all, &whole.map(exact).unwrap_or_default());
+        Self::rounded(&all)
+    }
+
     /// What a pod takes of the node where it is: for each resource the most of what is written, what the node has set
     /// aside and what it has put into force, so that a pod whose size is being changed is counted at its larger one.
     /// What is written does not count where the node can never grant it. Follows the same function, as the scheduler's

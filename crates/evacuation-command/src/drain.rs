@@ -346,7 +346,8 @@ impl Drain<'_> {
         selected: Option<&BTreeSet<cluster_model::identity::Uid>>,
     ) -> Result<DrainPlan, Failure> {
         session::sync(view, self.output).await?;
-        let current = plan::build(targets, &self.job.request, view.cluster(), circumstances, selected, now());
+        let mut current = plan::build(targets, &self.job.request, view.cluster(), circumstances, selected, now());
+        plan::remember(shown, &mut current);
         let drift = plan::between(shown, &current);
         if drift.is_empty() {
             return Ok(current);

@@ -81,6 +81,8 @@ pub(crate) enum CommandError {
         "--exclude-from-lb takes a node out of the load balancers when its pods are gone, and only virtual machines leave"
     )]
     ExcludeWithoutPods,
+    #[error("--with-nodes imagines nodes, and a run needs real ones")]
+    ImaginedNodes,
     #[error("--report {}: a report is written as JSON, into a file whose name ends in .json", .0.display())]
     ReportForm(PathBuf),
     #[error("the report cannot be written into {}; nothing was changed", .path.display())]
@@ -192,6 +194,7 @@ impl Remedies for CommandError {
             Self::Report { .. } => vec![Remedy::Flag("--report FILE.json".to_owned())],
             Self::Keeping { .. } => vec![Remedy::Flag("--backup-dir DIR".to_owned())],
             Self::ExcludeWithoutPods => vec![Remedy::Flag("--with-pods".to_owned())],
+            Self::ImaginedNodes => vec![Remedy::Flag("--dry-run".to_owned())],
             Self::FieldManager | Self::ReportForm(_) | Self::Selector(..) => vec![],
             Self::LeaseLostEarly { plugin, .. } => vec![marks_remedy(plugin)],
             Self::Lease { source, plugin } => lease_remedies(source, plugin),
@@ -267,6 +270,7 @@ impl CommandError {
             | Self::NoRehearsal(_)
             | Self::FieldManager
             | Self::ReportForm(_)
+            | Self::ImaginedNodes
             | Self::ExcludeWithoutPods
             | Self::Selector(..) => ExitStatus::Usage,
             Self::UnknownNode { .. }

@@ -78,6 +78,10 @@ pub struct PodFlags {
     #[arg(long, value_name = "POOL")]
     pub onto: Option<String>,
 
+    /// With --dry-run: ask whether there is room when so many nodes more are there, like the first that is drained
+    #[arg(long, default_value_t = 0, hide_default_value = true, value_name = "N")]
+    pub with_nodes: usize,
+
     /// Let pods go that no controller makes again
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
           default_value = "false", hide_default_value = true, value_parser = parse_boolean, action = ArgAction::Set)]

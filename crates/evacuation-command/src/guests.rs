@@ -1,17 +1,17 @@
 //! The look at virtual machines: whether there is a KubeVirt to ask, what it holds, what keeps a run from beginning, and
 //! what the server itself says beforehand.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cluster_model::identity::{NodeName, ObjectKey};
 use cluster_model::kubevirt::{
     self, Action, Decision, Outcome, PodSeen, Prospect, VirtualMachineInstance, Virtualization,
     predicted_webhook_answer,
 };
+use cluster_model::resources::Resources;
 use cluster_model::snapshot::ClusterSnapshot;
 use evacuation::plan::DrainPlan;
 use evacuation_runner::observe::{ListError, Observation};
-use evacuation_runner::room;
 use evacuation_runner::virtual_machines::{self, Installation, VirtApi};
 use jiff::Timestamp;
 use kubectl_common::failure::Failure;
@@ -109,32 +109,27 @@ fn has_target(targets: &[NodeName], cluster: &ClusterSnapshot, now: Timestamp) -
     others.any(|host| kubevirt::closed(host, cluster, now).is_none())
 }
 
-/// Notes in the plan which of its virtual machines find no room on another node now. That hinders no run: the scheduler
-/// decides, and what is missing may come.
-pub(crate) async fn forecast(
-    session: &Session,
-    targets: &[NodeName],
+/// Whether any virtual machine of the plan has to find room on another node, and there are nodes for it at all.
+pub(crate) fn need_room(plan: &DrainPlan, targets: &BTreeSet<NodeName>, cluster: &ClusterSnapshot) -> bool {
+    let targets: Vec<_> = targets.iter().cloned().collect();
+    plan.vms.iter().any(needs_node) && has_target(&targets, cluster, now())
+}
+
+fn needs_node(vm: &Decision) -> bool {
+    matches!(vm.outcome, Outcome::Migrates | Outcome::RestartsElsewhere) && vm.action != Action::Refuse
+}
+
+/// Notes in the plan which of its virtual machines find no room on another node now, beside what is `taken` of each. That
+/// hinders no run: the scheduler decides, and what is missing may come.
+pub(crate) fn foresee(
+    targets: &BTreeSet<NodeName>,
     cluster: &ClusterSnapshot,
+    taken: &BTreeMap<NodeName, Resources>,
     plan: &mut DrainPlan,
-    output: &Output,
 ) {
-    let needs_node = |vm: &&Decision| {
-        matches!(vm.outcome, Outcome::Migrates | Outcome::RestartsElsewhere) && vm.action != Action::Refuse
-    };
     let key_of = |vm: &Decision| ObjectKey::new(&vm.namespace, &vm.name);
-    let keys: Vec<_> = plan.vms.iter().filter(needs_node).map(key_of).collect();
-    if keys.is_empty() || !has_target(targets, cluster, now()) {
-        return;
-    }
-    let leaving = targets.iter().cloned().collect();
-    let taken = match room::look(&session.access, &BTreeSet::new()).await {
-        Ok(room) => room.taken,
-        Err(error) => {
-            output.note(&format!("whether the other nodes have room is not known: {error}"));
-            return;
-        }
-    };
-    let prospects = kubevirt::prospects(&keys, &leaving, cluster, &taken, now());
+    let keys: Vec<_> = plan.vms.iter().filter(|vm| needs_node(vm)).map(key_of).collect();
+    let prospects = kubevirt::prospects(&keys, targets, cluster, taken, now());
     for vm in &mut plan.vms {
         match prospects.get(&key_of(vm)) {
             Some(Prospect::Nowhere(obstacles)) => {

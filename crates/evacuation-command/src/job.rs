@@ -63,6 +63,8 @@ pub(crate) struct Job {
     pub(crate) chunk_size: u32,
     /// `--reason`.
     pub(crate) reason: Option<String>,
+    /// How many nodes are imagined besides those that are there: `--with-nodes`.
+    pub(crate) imagined_nodes: usize,
     /// The options that differ from the defaults, for the mark on the node.
     pub(crate) options: Vec<String>,
     /// What the command line itself deserves to be told, before anything is done.
@@ -109,6 +111,9 @@ impl Job {
         if run.exclude_from_lb && args.moves() == Moves::GuestsOnly {
             return Err(CommandError::ExcludeWithoutPods);
         }
+        if pods.with_nodes > 0 && run.dry_run.mode() == DryRun::None {
+            return Err(CommandError::ImaginedNodes);
+        }
         let request = DrainRequest { moves: args.moves(), guests: guests(args.guests(), pods), ..request(pods, run)? };
         let goal = goal(args.nodes(), run, plugin)?;
         Ok(Self {
@@ -129,6 +134,7 @@ impl Job {
             field_manager,
             chunk_size: run.chunk_size,
             reason: run.reason.clone(),
+            imagined_nodes: pods.with_nodes,
             options: options(pods, args.guests()),
             warnings: warnings(pods, run),
         })

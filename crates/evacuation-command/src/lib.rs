@@ -13,6 +13,7 @@ mod document;
 mod drain;
 mod failure;
 pub mod flags;
+mod foresight;
 mod guests;
 mod job;
 mod keeping;

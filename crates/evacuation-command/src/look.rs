@@ -19,12 +19,13 @@ use kubectl_common::failure::Failure;
 use kubectl_common::flags::DryRun;
 use kubectl_common::identity::PluginIdentity;
 use kubectl_common::report::Output;
+use scheduler_forecast::Cluster;
 
 use crate::failure::{CommandError, call_failed, list_failed};
 use crate::job::{Job, Targets};
 use crate::pools::{Onto, Pools};
 use crate::session::{Session, now};
-use crate::{guests, nodes, rights};
+use crate::{foresight, guests, nodes, rights};
 
 /// The plugins that leave marks on nodes. A mark that names another program is no reason to print that name.
 const PLUGINS: [&str; 2] = ["safedrain", "vmievict"];
@@ -57,7 +58,7 @@ pub(crate) async fn look(
     };
     let names: Vec<_> = pool.into_iter().chain(&job.onto).map(String::as_str).collect();
     let pools = if names.is_empty() { None } else { Some(Pools::look(session, &names).await?) };
-    let (targets, all_nodes) = find_nodes(job, session, output, targets, pools.as_ref()).await?;
+    let (targets, all_nodes, fleet) = find_nodes(job, session, output, targets, pools.as_ref()).await?;
     if targets.is_empty() {
         return Ok(None);
     }
@@ -112,12 +113,7 @@ pub(crate) async fn look(
             preflight::denied_patches(&session.access, &plan, &observation.cluster, now()).await;
         plan = make(&circumstances);
     }
-    if let Some(onto) = &onto {
-        onto.forecast(session, &targets, request, &mut plan).await?;
-    }
-    if installation.is_some() {
-        guests::forecast(session, &targets, &observation.cluster, &mut plan, output).await;
-    }
+    foresight::foresee(job, session, output, fleet, &observation, onto.as_ref(), &mut plan).await?;
     if let Some(installation) = &installation
         && job.dry_run == DryRun::Server
         && missing.is_empty()
@@ -149,8 +145,9 @@ async fn find_nodes(
     output: &Output,
     targets: &Targets,
     pools: Option<&Pools>,
-) -> Result<(Vec<NodeName>, Vec<Node>), Failure> {
-    let all_nodes = observe::nodes(&session.access).await.map_err(|error| list_failed(session, &error))?;
+) -> Result<(Vec<NodeName>, Vec<Node>, Cluster), Failure> {
+    let fleet = observe::fleet(&session.access).await.map_err(|error| list_failed(session, &error))?;
+    let (all_nodes, fleet) = fleet;
     let names = match targets {
         Targets::Named(names) => {
             nodes::all_exist(names, &all_nodes)?;
@@ -174,7 +171,7 @@ async fn find_nodes(
             names.into_iter().filter(|name| all_nodes.iter().any(|node| node.name == *name)).collect()
         }
     };
-    Ok((names, all_nodes))
+    Ok((names, all_nodes, fleet))
 }
 
 /// Refuses nodes whose mark this program does not understand: overwriting it would forget how the node was before.

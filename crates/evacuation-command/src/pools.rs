@@ -1,13 +1,8 @@
-//! Pools of nodes: which nodes `--pool` means, and whether the pool of `--onto` has room for what leaves.
+//! Pools of nodes: which nodes `--pool` means, and which of the pool of `--onto` take pods.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use cluster_model::demand::{Demand, Misfit, Offer};
-use cluster_model::identity::{NodeName, PodId, Uid};
-use cluster_model::landing::{Landing, landings};
-use evacuation::plan::{self, Action, DrainPlan, Fits, Forecast, PodPlan, RefusalKind, RefusedPod};
-use evacuation::request::DrainRequest;
-use evacuation_runner::room;
+use cluster_model::identity::{NodeName, PodId};
 use kubectl_common::failure::{Failure, Remedy};
 use node_pools::directory::{Directory, Entry, NotFound, Wanted};
 use node_pools::inventory::Inventory;
@@ -17,7 +12,7 @@ use node_pools::providers;
 use node_pools_runner::Places;
 use node_pools_runner::look::{self, LookError};
 
-use crate::failure::{CommandError, call_failed, list_failed};
+use crate::failure::{CommandError, call_failed};
 use crate::job::Job;
 use crate::session::Session;
 
@@ -38,9 +33,9 @@ pub(crate) struct Onto {
     /// Its nodes.
     nodes: BTreeSet<NodeName>,
     /// Those that take pods now.
-    open: Vec<Offer>,
+    pub(crate) open: BTreeSet<NodeName>,
     /// Whether more come when pods find no room.
-    grows: bool,
+    pub(crate) grows: bool,
 }
 
 impl Pools {
@@ -90,10 +85,12 @@ impl Pools {
         if let Some(node) = targets.iter().find(|target| nodes.contains(*target)) {
             return Err(CommandError::OntoItself { name: name.to_owned(), node: node.clone() });
         }
-        let (mut open, mut waits) = (Vec::new(), Vec::new());
+        let (mut open, mut waits) = (BTreeSet::new(), Vec::new());
         for node in entry.nodes(&self.inventory) {
             match node.waits_for(&[], None) {
-                None => open.push(node.offer()),
+                None => {
+                    open.insert(node.name.clone());
+                }
                 Some(wait) => waits.push(format!("node {} waits for {wait}", node.name)),
             }
         }
@@ -142,73 +139,6 @@ impl Onto {
         format!("replacements are expected on {}: {nodes}{more}", self.name)
     }
 
-    /// Writes into the plan where replacements fit on the pool. A pod that would be evicted and fits nowhere there stands
-    /// in the way; one that is handed over serves on until its replacement does, so for it that is a warning.
-    pub(crate) async fn forecast(
-        &self,
-        session: &Session,
-        targets: &[NodeName],
-        request: &DrainRequest,
-        plan: &mut DrainPlan,
-    ) -> Result<(), Failure> {
-        let room = room::look(&session.access, &targets.iter().cloned().collect())
-            .await
-            .map_err(|error| list_failed(session, &error))?;
-        // What nobody makes again needs no room.
-        let comes_back = |pod: &PodPlan| matches!(pod.action, Action::Handover | Action::Evict) && !pod.is_lost;
-        let demands: BTreeMap<Uid, Demand> = plan
-            .pods()
-            .filter(|(_, pod)| comes_back(pod))
-            .filter_map(|(_, pod)| Some((pod.pod.uid.clone(), room.demands.get(&pod.pod.uid)?.clone())))
-            .collect();
-        let found = landings(&demands, &self.open, &room.taken);
-        self.note(&found, request, plan);
-        Ok(())
-    }
-
-    fn note(&self, found: &BTreeMap<Uid, Landing>, request: &DrainRequest, plan: &mut DrainPlan) {
-        let name = &self.name;
-        for node in &mut plan.nodes {
-            for pod in &mut node.pods {
-                let Some(landing) = found.get(&pod.pod.uid) else { continue };
-                let (forecast, warning) = match landing {
-                    Landing::Fits(node) => (forecast(Fits::Yes, vec![node.clone()], None), None),
-                    Landing::Competes => {
-                        let why = format!("{name} has room for it, but not for all that are to leave");
-                        let fits = if self.grows { Fits::NeedsScaleUp } else { Fits::Depends };
-                        let warning = (!self.grows).then(|| format!("{why}: it may go elsewhere, or wait"));
-                        (forecast(fits, Vec::new(), Some(why)), warning)
-                    }
-                    // What a node that is not there yet will lack, nobody knows.
-                    Landing::Nowhere(_) if self.grows => {
-                        let why = format!("no node of {name} has room for it now; the pool grows");
-                        (forecast(Fits::NeedsScaleUp, Vec::new(), Some(why)), None)
-                    }
-                    Landing::Nowhere(reasons) => {
-                        let why = format!("no node of {name} can take it ({})", told(reasons));
-                        let warning = (pod.action == Action::Handover)
-                            .then(|| format!("{why}: if it finds no place elsewhere, the old pod stays and serves on"));
-                        let workload = pod.workload();
-                        if pod.action == Action::Evict && !request.allows_downtime(&workload) {
-                            plan.refusals.push(RefusedPod {
-                                node: node.name.clone(),
-                                pod: pod.pod.clone(),
-                                kind: RefusalKind::FitsNowhere,
-                                message: format!(
-                                    "would be evicted, and {why}; without --onto it goes wherever there is room"
-                                ),
-                                remedy: plan::consent_to_downtime(&workload),
-                            });
-                        }
-                        (forecast(Fits::No, Vec::new(), Some(why)), warning)
-                    }
-                };
-                pod.forecast = forecast;
-                pod.warnings.extend(warning);
-            }
-        }
-    }
-
     /// Tells which replacements run on nodes that are none of the pool's; `None`: none does.
     pub(crate) fn strays<'a>(&self, replacements: impl Iterator<Item = (&'a PodId, &'a NodeName)>) -> Option<String> {
         let outside: Vec<_> = replacements.filter(|(_, node)| !self.nodes.contains(*node)).collect();
@@ -236,14 +166,4 @@ fn unreadable(session: &Session, error: &LookError) -> Failure {
          needs none of them"
             .to_owned(),
     ))
-}
-
-fn forecast(fits: Fits, nodes: Vec<NodeName>, reason: Option<String>) -> Forecast {
-    Forecast { fits, nodes, reason }
-}
-
-/// `2 nodes lack label x=y, 1 has taint z`.
-fn told(reasons: &BTreeMap<Misfit, usize>) -> String {
-    let told: Vec<_> = reasons.iter().map(|(why, count)| format!("{count} {why}")).collect();
-    told.join(", ")
 }

@@ -1,6 +1,7 @@
 //! The edge between the pure engine and the API server.
 //!
 //! * [`observe`] lists what a plan needs into a `ClusterSnapshot`.
+//! * [`scheduler_view`] lists what tells whether pods find room elsewhere.
 //! * [`virtual_machines`] looks for KubeVirt, and adds what it holds.
 //! * [`live_view::LiveView`] keeps such a snapshot current by watches.
 //! * [`lease::LeaseGuard`] is the right to write: without one there is no [`actions::ClusterActions`].
@@ -20,6 +21,6 @@ pub mod observe;
 pub mod precedence;
 pub mod preflight;
 pub mod rights;
-pub mod room;
 pub mod run;
+pub mod scheduler_view;
 pub mod virtual_machines;

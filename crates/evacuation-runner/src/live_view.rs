@@ -62,6 +62,7 @@ impl LiveView {
             guest_namespaces,
             watches_attachments,
             selected: _,
+            templates: _,
         } = observation;
         let whole: BTreeSet<_> = handover_namespaces.union(&succession_namespaces).cloned().collect();
         let mut sources: Vec<BoxStream<'static, Told>> = Vec::new();

@@ -1,5 +1,6 @@
 //! Lists: what a plan needs to know, in pages, decoded and reduced page by page.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
@@ -21,8 +22,10 @@ use cluster_model::service::PodChooser;
 use cluster_model::snapshot::{Change, ClusterSnapshot};
 use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::ListParams;
 use kube::{Api, Resource};
+use scheduler_forecast::Cluster;
 use serde::de::DeserializeOwned;
 
 use crate::attachments;
@@ -63,6 +66,8 @@ pub struct Observation {
     pub selected: Option<BTreeSet<Uid>>,
     /// Where the virtual machines on the nodes live; `None`: nobody looked for any.
     pub guest_namespaces: Option<BTreeSet<String>>,
+    /// What the controllers of pods on the nodes make pods of, by the controllers' uids.
+    pub templates: BTreeMap<Uid, core::PodTemplateSpec>,
 }
 
 impl Observation {
@@ -84,12 +89,18 @@ impl Observation {
 
 /// Lists all nodes of the cluster.
 pub async fn nodes(access: &ApiAccess) -> Result<Vec<Node>, ListError> {
-    let mut nodes = Vec::new();
+    Ok(fleet(access).await?.0)
+}
+
+/// Lists all nodes of the cluster, also as the scheduler sees them: without any pod yet.
+pub async fn fleet(access: &ApiAccess) -> Result<(Vec<Node>, Cluster), ListError> {
+    let (mut nodes, mut cluster) = (Vec::new(), Cluster::default());
     each_page(access, &Api::<core::Node>::all(access.client.clone()), None, &ListParams::default(), |node| {
         nodes.push(Node::from(&node));
+        cluster.add_node(&node);
     })
     .await?;
-    Ok(nodes)
+    Ok((nodes, cluster))
 }
 
 /// Lists the names of the nodes that a label selector chooses.
@@ -126,7 +137,7 @@ pub async fn homes_of(access: &ApiAccess, pods: &[Pod]) -> Result<ClusterSnapsho
     }
     let mut cluster = ClusterSnapshot::default();
     for (namespace, list) in lists {
-        list.list(access, namespace).await?.into_iter().for_each(|change| cluster.apply(change));
+        list.list(access, namespace, &Keeping::default()).await?.into_iter().for_each(|change| cluster.apply(change));
     }
     Ok(cluster)
 }
@@ -191,8 +202,12 @@ pub async fn for_drain(
         .into_iter()
         .flat_map(|(namespace, scope)| scope.kinds().into_iter().map(move |kind| (namespace.clone(), kind)))
         .collect();
+    let keeping = Keeping::for_pods(&cluster);
     let changes: Vec<Vec<Change>> = stream::iter(lists)
-        .map(|(namespace, kind)| async move { kind.list(access, &namespace).await })
+        .map(|(namespace, kind)| {
+            let keeping = &keeping;
+            async move { kind.list(access, &namespace, keeping).await }
+        })
         .buffer_unordered(LISTS_IN_FLIGHT)
         .try_collect()
         .await?;
@@ -212,7 +227,33 @@ pub async fn for_drain(
         eviction_namespaces,
         selected,
         guest_namespaces: None,
+        templates: keeping.templates.into_inner(),
     })
+}
+
+/// The templates that are kept of what is listed.
+#[derive(Debug, Default)]
+struct Keeping {
+    wanted: BTreeSet<Uid>,
+    templates: RefCell<BTreeMap<Uid, core::PodTemplateSpec>>,
+}
+
+impl Keeping {
+    /// Those of the controllers of these pods.
+    fn for_pods(cluster: &ClusterSnapshot) -> Self {
+        let home = |pod: &Pod| match &pod.controller {
+            Some(controller) => Some(controller.uid.clone()),
+            None => Some(DetachRecord::parse(pod.detached.as_deref()?).ok()?.replica_set_uid),
+        };
+        Self { wanted: cluster.pods().filter_map(home).collect(), templates: RefCell::default() }
+    }
+
+    fn keep(&self, metadata: &ObjectMeta, template: Option<core::PodTemplateSpec>) {
+        let uid = Uid(metadata.uid.clone().unwrap_or_default());
+        if let Some(template) = template.filter(|_| self.wanted.contains(&uid)) {
+            self.templates.borrow_mut().insert(uid, template);
+        }
+    }
 }
 
 fn is_on(pod: &Pod, nodes: &[NodeName]) -> bool {
@@ -296,18 +337,27 @@ impl Needs {
 }
 
 impl Listed {
-    async fn list(self, access: &ApiAccess, namespace: &str) -> Result<Vec<Change>, ListError> {
+    async fn list(self, access: &ApiAccess, namespace: &str, keeping: &Keeping) -> Result<Vec<Change>, ListError> {
         match self {
             Self::Pods => collect(access, namespace, |pod: core::Pod| Change::Pod(Box::new(Pod::from(&pod)))).await,
             Self::ReplicaSets => {
-                collect(access, namespace, |set: apps::ReplicaSet| Change::ReplicaSet(Box::new(ReplicaSet::from(&set))))
-                    .await
+                let change = |mut set: apps::ReplicaSet| {
+                    let change = Change::ReplicaSet(Box::new(ReplicaSet::from(&set)));
+                    keeping.keep(&set.metadata, set.spec.as_mut().and_then(|spec| spec.template.take()));
+                    change
+                };
+                collect(access, namespace, change).await
             }
             Self::Deployments => {
                 collect(access, namespace, |item: apps::Deployment| Change::Deployment(Deployment::from(&item))).await
             }
             Self::StatefulSets => {
-                collect(access, namespace, |item: apps::StatefulSet| Change::Controller(Controller::from(&item))).await
+                let change = |mut set: apps::StatefulSet| {
+                    let change = Change::Controller(Controller::from(&set));
+                    keeping.keep(&set.metadata, set.spec.as_mut().and_then(|spec| spec.template.take()));
+                    change
+                };
+                collect(access, namespace, change).await
             }
             Self::DaemonSets => {
                 collect(access, namespace, |item: apps::DaemonSet| Change::Controller(Controller::from(&item))).await
@@ -316,7 +366,11 @@ impl Listed {
                 collect(access, namespace, |item: batch::Job| Change::Controller(Controller::from(&item))).await
             }
             Self::ReplicationControllers => {
-                let change = |item: core::ReplicationController| Change::ReplicaSet(Box::new(ReplicaSet::from(&item)));
+                let change = |mut item: core::ReplicationController| {
+                    let change = Change::ReplicaSet(Box::new(ReplicaSet::from(&item)));
+                    keeping.keep(&item.metadata, item.spec.as_mut().and_then(|spec| spec.template.take()));
+                    change
+                };
                 collect(access, namespace, change).await
             }
             Self::Services => {

@@ -19,6 +19,8 @@ pub struct Candidate {
     pub resident: Resident,
     /// What it asks of the node itself.
     pub demand: Demand,
+    /// What its containers may use at the most, where they say so.
+    pub limits: Resources,
     /// The only node that it may be put on: `spec.nodeName`.
     pub node: Option<NodeName>,
     /// Near which pods it has to be.
@@ -86,6 +88,7 @@ impl From<&v1::Pod> for Candidate {
         let constraints = spec.topology_spread_constraints.iter().flatten();
         Self {
             demand: Demand::from(spec),
+            limits: Resources::limits_of(spec),
             node: spec.node_name.clone().filter(|name| !name.is_empty()).map(NodeName),
             affinity: affinity::required(affinity, &resident.namespace),
             spread: constraints

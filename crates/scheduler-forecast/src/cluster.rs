@@ -31,6 +31,16 @@ impl Cluster {
         self.nodes.insert(node.name.clone(), node);
     }
 
+    /// Adds a node that is known already.
+    pub(crate) fn insert(&mut self, node: Node) {
+        self.nodes.insert(node.name.clone(), node);
+    }
+
+    /// Takes a node out, with all that is on it.
+    pub(crate) fn forget(&mut self, name: &NodeName) {
+        self.nodes.remove(name);
+    }
+
     /// Adds a pod, unless it has ended or is on no node.
     pub fn add_pod(&mut self, pod: &v1::Pod) {
         let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());

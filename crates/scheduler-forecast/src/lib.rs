@@ -16,11 +16,13 @@ mod filters;
 pub mod judge;
 pub mod node;
 pub mod outlook;
+pub mod quota;
 pub mod rejection;
 pub mod resident;
 mod spite;
 pub mod storage;
 mod template;
+pub mod tie;
 mod trial;
 pub mod volume;
 

@@ -218,6 +218,49 @@ fn victim(pod: &Candidate, cluster: &mut Cluster, question: &Question<'_>) -> Op
     })
 }
 
+/// Adds so many nodes like this one, with what stays on it, and returns their names.
+pub fn imagine(cluster: &mut Cluster, like: &NodeName, moves: &[Move], count: usize) -> Vec<NodeName> {
+    let Some(node) = cluster.node(like).cloned() else { return Vec::new() };
+    let names: Vec<_> = (1..=count).map(|number| NodeName(format!("{like}-more-{number}"))).collect();
+    for name in &names {
+        let mut copy = node.clone();
+        copy.name = name.clone();
+        copy.offer.name.clone_from(&name.0);
+        copy.is_cordoned = false;
+        copy.offer.taints.retain(|taint| taint.key != UNSCHEDULABLE);
+        if let Some(host) = copy.offer.labels.get_mut(HOSTNAME) {
+            host.clone_from(&name.0);
+        }
+        // What does not move is there as well: the pods of DaemonSets, mostly.
+        copy.remove(|resident| moves.iter().any(|one| one.pod == resident.uid));
+        cluster.insert(copy);
+    }
+    names
+}
+
+/// How many more nodes like this one would hold all; `None`: as many as there are moves would not.
+pub fn needed_nodes(cluster: &mut Cluster, question: &Question<'_>, like: &NodeName) -> Option<usize> {
+    let most = question.moves.len().min(MOST_IMAGINED);
+    (1..=most).find(|count| {
+        let names = imagine(cluster, like, question.moves, *count);
+        let onto = question.onto.map(|onto| onto.iter().chain(&names).cloned().collect::<BTreeSet<_>>());
+        let wider = Question { onto: onto.as_ref(), ..*question };
+        let alone: Vec<Alone> = (0..question.moves.len()).map(|index| Alone::look(index, cluster, &wider)).collect();
+        let fits = trial::fits(&alone, cluster, &wider);
+        for name in &names {
+            cluster.forget(name);
+        }
+        fits
+    })
+}
+
+/// How many nodes are imagined at the most.
+const MOST_IMAGINED: usize = 20;
+/// The label that is a node's own name.
+const HOSTNAME: &str = "kubernetes.io/hostname";
+/// The taint of a cordoned node.
+const UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
+
 /// What is free on a node.
 pub(crate) fn free(node: &Node) -> Resources {
     node.offer.allocatable.beside(node.requested())

@@ -74,6 +74,14 @@ pub(crate) fn try_all(alone: &[Alone], cluster: &mut Cluster, question: &Questio
     tried
 }
 
+/// Whether all find places when the largest comes first.
+pub(crate) fn fits(alone: &[Alone], cluster: &mut Cluster, question: &Question<'_>) -> bool {
+    let mut order: Vec<usize> = (0..alone.len()).collect();
+    order.sort_by_key(|index| question.moves.get(*index).map(|one| -one.candidate.resident.requests.memory));
+    let trial = Trial { order, choice: Choice::Fullest, keeps_all: false, seed: 1 };
+    run(&trial, alone, cluster, question).into_iter().all(|is_placed| is_placed)
+}
+
 fn plan(alone: &[Alone], moves: &[Move]) -> Vec<Trial> {
     let questions: usize = alone.iter().map(|one| one.possible.len()).sum();
     let number = (QUESTIONS / questions.max(1)).clamp(FEWEST_TRIALS, MOST_TRIALS + alone.len());

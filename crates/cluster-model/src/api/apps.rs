@@ -96,6 +96,7 @@ part_of!(StatefulSet, v1::StatefulSet);
 pub struct StatefulSetSpec {
     pub replicas: Option<i32>,
     pub selector: LabelSelector,
+    pub template: Option<PodTemplateSpec>,
 }
 
 /// A DaemonSet.

@@ -381,6 +381,14 @@ pub struct Namespace {
 }
 part_of!(Namespace, v1::Namespace);
 
+/// A ConfigMap, of which only matters that it is there.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ConfigMap {
+    pub metadata: ObjectMeta,
+}
+part_of!(ConfigMap, v1::ConfigMap);
+
 /// How much the pods of a namespace may ask for.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]

@@ -1,6 +1,7 @@
 //! Words and tables for the person at the terminal.
 
 mod bystanders;
+mod capacity;
 mod drift;
 mod events;
 mod notes;

@@ -2,12 +2,13 @@
 
 use cluster_model::snapshot::ClusterSnapshot;
 use evacuation::guests::{Moves, is_guests_pod};
-use evacuation::plan::{Action, DrainPlan, Method, NodePlan, PodPlan, RefusalKind, RefusedPod, Verdict};
+use evacuation::plan::{Action, DrainPlan, Fits, Method, NodePlan, PodPlan, RefusalKind, RefusedPod, Verdict};
 use kubectl_common::connect::ClusterIdentity;
 use kubectl_common::flags::OutputFormat;
 use kubectl_common::report::{Cell, Table, Tone};
 
 use super::bystanders::Bystanders;
+use super::capacity::capacity_line;
 use super::notes::{Notes, listed};
 use super::vms;
 use crate::failure::count;
@@ -35,6 +36,7 @@ pub(crate) fn plan_text(plan: &DrainPlan, page: &Page<'_>) -> String {
     }
     sections.extend(service_table(plan, page.width));
     sections.extend(budget_table(plan, page));
+    sections.extend(plan.capacity.as_ref().and_then(capacity_line));
     if !plan.refusals.is_empty() {
         sections.push(plan.refusals.iter().map(refusal_line).collect::<Vec<_>>().join("\n"));
     }
@@ -88,13 +90,14 @@ fn pod_lines(node: &NodePlan, page: &Page<'_>) -> Vec<String> {
     pods.sort_by_key(|pod| urgency(pod));
     let (shown, left): (Vec<&PodPlan>, Vec<&PodPlan>) =
         pods.into_iter().partition(|pod| pod.action != Action::Leave || page.format == OutputFormat::Wide);
-    let mut table = Table::new(["ACTION", "GAP", "POD", "OWNER"]);
+    let mut table = Table::new(["ACTION", "GAP", "FITS", "POD", "OWNER"]);
     let mut notes = Notes::default();
     for pod in shown {
         let owner = pod.owner.as_ref().map(|owner| format!("{}/{}", owner.kind, owner.name));
         table.row([
             action_cell(pod),
             Cell::from(gap(pod)),
+            fits_cell(pod),
             Cell::from(pod.pod.to_string()),
             Cell::from(owner.unwrap_or_else(|| "<none>".to_owned())),
         ]);
@@ -163,14 +166,15 @@ fn budget_table(plan: &DrainPlan, page: &Page<'_>) -> Option<String> {
     (!table.is_empty()).then(|| table.render(page.width))
 }
 
-fn urgency(pod: &PodPlan) -> u8 {
-    match pod.action {
+fn urgency(pod: &PodPlan) -> (u8, bool) {
+    let rank = match pod.action {
         Action::Refuse => 0,
         Action::Evict => 1,
         Action::Wait => 2,
         Action::Handover => 3,
         Action::Leave => 4,
-    }
+    };
+    (rank, matches!(pod.forecast.fits, Fits::Yes))
 }
 
 fn action_cell(pod: &PodPlan) -> Cell {
@@ -181,6 +185,19 @@ fn action_cell(pod: &PodPlan) -> Cell {
         (Action::Wait, _) => Cell::new("wait", Tone::Plain),
         (Action::Leave, _) => Cell::new("leave", Tone::Quiet),
         (Action::Refuse, _) => Cell::new("refused", Tone::Bad),
+    }
+}
+
+fn fits_cell(pod: &PodPlan) -> Cell {
+    match (pod.action, pod.forecast.fits) {
+        (Action::Wait | Action::Leave, _) => Cell::from("-"),
+        (_, Fits::Yes) => Cell::new("yes", Tone::Good),
+        (_, Fits::Depends) => Cell::new("depends", Tone::Warning),
+        (_, Fits::Preempting) => Cell::new("preempting", Tone::Warning),
+        (_, Fits::NeedsScaleUp) => Cell::new("scale-up", Tone::Warning),
+        (_, Fits::No) => Cell::new("no", Tone::Bad),
+        (_, Fits::Unknown) if pod.is_lost || pod.action == Action::Refuse => Cell::from("-"),
+        (_, Fits::Unknown) => Cell::new("unknown", Tone::Quiet),
     }
 }
 

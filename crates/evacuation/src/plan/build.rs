@@ -59,7 +59,7 @@ pub fn build(
     refusals.extend(too_many);
     let services = impacts(&nodes, request, cluster);
     let Guests { vms, stray_launchers, incoming } = guests;
-    DrainPlan { nodes, vms, stray_launchers, incoming, services, budgets, refusals }
+    DrainPlan { nodes, vms, stray_launchers, incoming, services, budgets, capacity: None, refusals }
 }
 
 /// What the plan holds of virtual machines.

@@ -3,14 +3,18 @@
 //! A dry run prints this value and a run executes it; there is no second computation.
 
 mod build;
+mod capacity;
 mod drift;
+mod foresight;
 mod impact;
 mod ledger;
 mod words;
 
 pub(crate) use build::may_hand_over;
 pub use build::{build, plan_pod};
+pub use capacity::{Capacity, Missing, MoreNodes};
 pub use drift::{Drift, between};
+pub use foresight::{Foresight, Ground, may_move, moves, remember};
 pub use ledger::BudgetSpend;
 pub use words::consent_to_downtime;
 
@@ -37,6 +41,8 @@ pub struct DrainPlan {
     pub services: Vec<ServiceImpact>,
     /// The budgets that moved pods are under, and what is asked of each over all nodes.
     pub budgets: Vec<BudgetSpend>,
+    /// Whether there is room for all of them together; `None`: nobody has looked.
+    pub capacity: Option<Capacity>,
     /// What stands in the way; the run does not begin while there is any.
     pub refusals: Vec<RefusedPod>,
 }
@@ -153,9 +159,9 @@ pub struct Estimate {
 pub struct Forecast {
     /// `unknown` until a forecast is made.
     pub fits: Fits,
-    /// The nodes that would take it.
+    /// The nodes that would take it if it came alone; of many the first.
     pub nodes: Vec<NodeName>,
-    /// What is missing.
+    /// What is missing, or not known.
     pub reason: Option<String>,
 }
 
@@ -163,12 +169,14 @@ pub struct Forecast {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Fits {
-    /// Nobody has looked.
+    /// Nobody has looked, or the objects do not tell.
     Unknown,
-    /// A node has room for it beside all others that leave.
+    /// A node has room for it, wherever the others that leave go.
     Yes,
     /// Only if others that leave as well go elsewhere or later.
     Depends,
+    /// Only if a pod of lower priority goes for it.
+    Preempting,
     /// No node that is there has; more may come.
     NeedsScaleUp,
     /// No node has.
