@@ -16,8 +16,9 @@ pub struct Demand {
     /// `spec.nodeSelector`.
     pub selector: Labels,
     /// The terms of the required node affinity, one of which has to hold; `None`: no affinity is required.
-    terms: Option<Vec<v1::NodeSelectorTerm>>,
-    tolerations: Vec<v1::Toleration>,
+    pub terms: Option<Vec<v1::NodeSelectorTerm>>,
+    /// `spec.tolerations`.
+    pub tolerations: Vec<v1::Toleration>,
     /// What it takes.
     pub requests: Resources,
 }
@@ -95,7 +96,11 @@ impl Demand {
         if let Some((key, value)) = missing {
             return Some(Misfit::Label { key: key.clone(), value: value.clone() });
         }
-        if self.terms.as_ref().is_some_and(|terms| !terms.iter().any(|term| holds(term, offer))) {
+        if self
+            .terms
+            .as_ref()
+            .is_some_and(|terms| !terms.iter().any(|term| term_holds(term, &offer.labels, Some(&offer.name))))
+        {
             return Some(Misfit::Affinity);
         }
         let lacking = offer.allocatable.beside(taken).lacking(&self.requests);
@@ -103,8 +108,9 @@ impl Demand {
     }
 }
 
-/// Follows `Toleration.ToleratesTaint` of `k8s.io/api/core/v1`.
-fn tolerates(toleration: &v1::Toleration, taint: &v1::Taint) -> bool {
+/// Whether a toleration is about a taint. Follows `Toleration.ToleratesTaint` of `k8s.io/api/core/v1`, without the comparisons
+/// of numbers that are not on by default.
+pub fn tolerates(toleration: &v1::Toleration, taint: &v1::Taint) -> bool {
     let text = |field: &Option<String>| field.clone().unwrap_or_default();
     let (effect, key) = (text(&toleration.effect), text(&toleration.key));
     let is_about_it = (effect.is_empty() || effect == taint.effect) && (key.is_empty() || key == taint.key);
@@ -117,19 +123,43 @@ fn tolerates(toleration: &v1::Toleration, taint: &v1::Taint) -> bool {
 }
 
 /// Whether a volume can be used from a node, as far as its node affinity says.
-pub fn is_reached(affinity: &v1::VolumeNodeAffinity, offer: &Offer) -> bool {
-    affinity.required.as_ref().is_none_or(|required| required.node_selector_terms.iter().any(|term| holds(term, offer)))
+pub fn is_reached(affinity: &v1::VolumeNodeAffinity, labels: &Labels) -> bool {
+    let holds = |term: &v1::NodeSelectorTerm| term_holds(term, labels, None);
+    affinity.required.as_ref().is_none_or(|required| required.node_selector_terms.iter().any(holds))
 }
 
-/// A term without anything in it holds nowhere (`nodeaffinity.go` of component-helpers).
-fn holds(term: &v1::NodeSelectorTerm, offer: &Offer) -> bool {
-    let expressions = term.match_expressions.iter().flatten();
-    let fields = term.match_fields.iter().flatten();
-    let by_label = |one: &v1::NodeSelectorRequirement| is_met(one, offer.labels.get(&one.key).map(String::as_str));
-    let by_name =
-        |one: &v1::NodeSelectorRequirement| is_met(one, (one.key == "metadata.name").then_some(offer.name.as_str()));
-    let is_empty = expressions.clone().next().is_none() && fields.clone().next().is_none();
-    !is_empty && expressions.into_iter().all(by_label) && fields.into_iter().all(by_name)
+/// Whether a term of a node affinity holds. One without anything in it holds nowhere, nor does one that says what cannot be
+/// read; what it says of the node's name counts for nothing where the name is not looked at, as with volumes
+/// (`nodeaffinity.go` of component-helpers).
+pub fn term_holds(term: &v1::NodeSelectorTerm, labels: &Labels, name: Option<&str>) -> bool {
+    let expressions = || term.match_expressions.iter().flatten();
+    let fields = || term.match_fields.iter().flatten();
+    let is_empty = expressions().next().is_none() && fields().next().is_none();
+    // Both are read before either is looked at.
+    if is_empty || !expressions().all(is_readable) || !fields().all(is_readable_field) {
+        return false;
+    }
+    let by_label = |one: &v1::NodeSelectorRequirement| is_met(one, labels.get(&one.key).map(String::as_str));
+    let by_field = |one: &v1::NodeSelectorRequirement, name: &str| {
+        is_met(one, Some(if one.key == "metadata.name" { name } else { "" }))
+    };
+    expressions().all(by_label) && name.is_none_or(|name| fields().all(|one| by_field(one, name)))
+}
+
+/// What `labels.NewRequirement` accepts.
+fn is_readable(requirement: &v1::NodeSelectorRequirement) -> bool {
+    let values = requirement.values.as_deref().unwrap_or_default();
+    match requirement.operator.as_str() {
+        "In" | "NotIn" => !values.is_empty(),
+        "Exists" | "DoesNotExist" => values.is_empty(),
+        "Gt" | "Lt" => matches!(values, [only] if only.parse::<i64>().is_ok()),
+        _ => false,
+    }
+}
+
+fn is_readable_field(requirement: &v1::NodeSelectorRequirement) -> bool {
+    let values = requirement.values.as_deref().unwrap_or_default();
+    matches!(requirement.operator.as_str(), "In" | "NotIn") && values.len() == 1
 }
 
 fn is_met(requirement: &v1::NodeSelectorRequirement, found: Option<&str>) -> bool {

@@ -32,12 +32,9 @@ pub fn landings<K: Ord + Clone>(
         })
         .collect();
     let alone = room.clone();
-    let size = |demand: &Demand| (demand.requests.amount("memory"), demand.requests.amount("cpu"));
+    let size = |demand: &Demand| (demand.requests.memory, demand.requests.cpu);
     let mut sized: Vec<_> = demands.iter().collect();
-    sized.sort_by(|(_, one), (_, other)| {
-        let ((memory, cpu), (other_memory, other_cpu)) = (size(one), size(other));
-        other_memory.total_cmp(&memory).then(other_cpu.total_cmp(&cpu))
-    });
+    sized.sort_by_key(|(_, demand)| std::cmp::Reverse(size(demand)));
     let nothing = Resources::default();
     let mut found = BTreeMap::new();
     for (key, demand) in sized {
@@ -46,12 +43,9 @@ pub fn landings<K: Ord + Clone>(
         };
         let free = |offer: &Offer| {
             let beside = room.get(offer.name.as_str()).unwrap_or(&nothing);
-            offer.allocatable.beside(beside).amount("memory")
+            offer.allocatable.beside(beside).memory
         };
-        let best = offers
-            .iter()
-            .filter(|offer| misfit(offer, &room).is_none())
-            .max_by(|one, other| free(one).total_cmp(&free(other)));
+        let best = offers.iter().filter(|offer| misfit(offer, &room).is_none()).max_by_key(|offer| free(offer));
         let landing = if let Some(offer) = best {
             room.entry(offer.name.as_str()).or_default().add(&demand.requests);
             Landing::Fits(NodeName::from(offer.name.as_str()))

@@ -38,6 +38,7 @@ pub mod node;
 pub mod owners;
 pub mod pod;
 pub mod precedence;
+pub mod quantity;
 pub mod quorum;
 pub mod resources;
 pub mod selector;

@@ -9,8 +9,8 @@ use cluster_model::identity::{NodeName, Uid};
 use cluster_model::resources::Resources;
 use jiff::Timestamp;
 
-/// Two machines of one kind do not offer the same to the last byte: one is as large as another with so much of it.
-const ALIKE: f64 = 0.98;
+/// Two machines of one kind do not offer the same to the last byte: one is as large as another with so many hundredths of it.
+const ALIKE: i64 = 98;
 
 /// Taints that say that a node is not set up yet, whoever puts them there.
 const START_UP_TAINTS: [&str; 5] = [
@@ -126,7 +126,7 @@ impl PoolNode {
         if self.unschedulable {
             return Some(Wait::Uncordon);
         }
-        let lacking = at_least.map(|wanted| self.allocatable.lacking(&wanted.scaled(ALIKE))).unwrap_or_default();
+        let lacking = at_least.map(|wanted| self.allocatable.lacking(&wanted.percent(ALIKE))).unwrap_or_default();
         (!lacking.is_empty()).then(|| Wait::Smaller(lacking.into_iter().collect()))
     }
 }
@@ -138,13 +138,13 @@ pub fn least<'a>(nodes: impl Iterator<Item = &'a PoolNode>) -> Option<Resources>
 
 /// Tells what a node offers, for a person: `4 cpu, 8Gi`.
 pub fn capacity(resources: &Resources) -> String {
-    const GIB: f64 = 1024.0 * 1024.0 * 1024.0;
-    let number = |amount: f64| {
-        let text = format!("{amount:.1}");
-        text.strip_suffix(".0").map_or_else(|| text.clone(), str::to_owned)
+    const GIB: i64 = 1024 * 1024 * 1024;
+    // To a tenth, and without it where it is none.
+    let number = |tenths: i64| match tenths % 10 {
+        0 => (tenths / 10).to_string(),
+        rest => format!("{}.{rest}", tenths / 10),
     };
-    let (cpu, memory) = (resources.amount("cpu"), resources.amount("memory"));
-    format!("{} cpu, {}Gi", number(cpu), number(memory / GIB))
+    format!("{} cpu, {}Gi", number((resources.cpu + 50) / 100), number((resources.memory + GIB / 20) / (GIB / 10)))
 }
 
 #[cfg(test)]

@@ -55,7 +55,7 @@ pub fn findings(residents: &[(&PoolNode, Resident)], pool: &Pool, target: &str) 
             // It runs where it is, whatever the taint or the room says.
             Some(Misfit::Taint(_) | Misfit::Room(_)) | None => None,
         };
-        let unreached = resident.volumes.iter().find(|(_, affinity)| !is_reached(affinity, &offer));
+        let unreached = resident.volumes.iter().find(|(_, affinity)| !is_reached(affinity, &offer.labels));
         let why = why
             .or_else(|| unreached.map(|(claim, _)| format!("has a volume (claim {claim}) that is tied to its node")));
         if let Some(why) = why {

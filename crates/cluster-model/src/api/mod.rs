@@ -10,6 +10,7 @@ pub mod core;
 pub mod discovery;
 pub mod networking;
 pub mod policy;
+pub mod storage;
 
 use serde::{Deserialize, Deserializer};
 

@@ -65,14 +65,14 @@ pub fn prospects(
     let hosts: Vec<&Host> = virtualization.hosts().filter(|host| !leaving.contains(&host.name)).collect();
     let mut sized: Vec<_> = guests.iter().filter_map(|key| Some((key, Asking::of(key, virtualization)?))).collect();
     // The largest first: what is small finds a place more easily.
-    let memory = |asking: &Asking<'_>| asking.launcher.demand.requests.amount("memory");
+    let memory = |asking: &Asking<'_>| asking.launcher.demand.requests.memory;
     sized.sort_by(|(one_key, one), (other_key, other)| {
-        memory(other).total_cmp(&memory(one)).then_with(|| one_key.cmp(other_key))
+        memory(other).cmp(&memory(one)).then_with(|| one_key.cmp(other_key))
     });
     let mut found = BTreeMap::new();
     for (key, asking) in sized {
         let mut obstacles: BTreeMap<Obstacle, usize> = BTreeMap::new();
-        let (mut best, mut fits_alone): (Option<(f64, &NodeName)>, bool) = (None, false);
+        let (mut best, mut fits_alone): (Option<(i64, &NodeName)>, bool) = (None, false);
         for host in &hosts {
             let alone = taken.get(&host.name).unwrap_or(&nothing);
             if let Some(obstacle) = closed(host, cluster, now).or_else(|| asking.obstacle(host, alone)) {
@@ -82,7 +82,7 @@ pub fn prospects(
             fits_alone = true;
             let beside = room.get(&host.name).unwrap_or(&nothing);
             if asking.obstacle(host, beside).is_none() {
-                let free = host.offer.allocatable.beside(beside).amount("memory");
+                let free = host.offer.allocatable.beside(beside).memory;
                 if best.is_none_or(|(most, _)| free > most) {
                     best = Some((free, &host.name));
                 }

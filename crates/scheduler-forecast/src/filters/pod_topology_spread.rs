@@ -1,0 +1,78 @@
+//! Pods that have to be spread (`podtopologyspread/filtering.go`). A cluster's default constraints never keep a pod off.
+
+use std::collections::BTreeMap;
+
+use cluster_model::selector::{Labels, Selector};
+
+use super::{Judge, Prepared, node_affinity, taint_toleration};
+use crate::candidate::{Candidate, SpreadConstraint};
+use crate::cluster::Cluster;
+use crate::node::Node;
+use crate::rejection::Reason;
+
+pub(super) fn prepare<'a>(pod: &'a Candidate, cluster: &'a Cluster) -> Prepared<'a> {
+    if pod.spread.is_empty() {
+        return Prepared::Skip;
+    }
+    let mut domains: Vec<Domains<'a>> = pod.spread.iter().map(Domains::new).collect();
+    // Only nodes that are in a domain of every constraint count for any.
+    let is_counted = |node: &&Node| pod.spread.iter().all(|constraint| node.label(&constraint.topology_key).is_some());
+    for node in cluster.nodes().filter(is_counted) {
+        for domains in &mut domains {
+            domains.count(pod, node);
+        }
+    }
+    Prepared::judge(Spread { labels: &pod.resident.labels, domains })
+}
+
+/// The domains of one constraint, each with its pods.
+struct Domains<'a> {
+    constraint: &'a SpreadConstraint,
+    pods: BTreeMap<&'a str, i64>,
+}
+
+struct Spread<'a> {
+    labels: &'a Labels,
+    domains: Vec<Domains<'a>>,
+}
+
+impl<'a> Domains<'a> {
+    fn new(constraint: &'a SpreadConstraint) -> Self {
+        Self { constraint, pods: BTreeMap::new() }
+    }
+
+    fn count(&mut self, pod: &Candidate, node: &'a Node) {
+        let constraint = self.constraint;
+        let is_left_out = (constraint.honors_affinity && node_affinity::misfit(pod, node).is_some())
+            || (constraint.honors_taints && taint_toleration::untolerated(pod, node).is_some());
+        let Some(value) = node.label(&constraint.topology_key).filter(|_| !is_left_out) else { return };
+        // An empty selector counts nothing, although it selects the pod itself.
+        let selects_all = constraint.selector == Selector::All(Vec::new());
+        let is_alike = |resident: &&crate::resident::Resident| {
+            !resident.is_terminating
+                && resident.namespace == pod.resident.namespace
+                && constraint.selector.matches(&resident.labels)
+        };
+        let found = if selects_all { 0 } else { node.residents().iter().filter(is_alike).count() };
+        *self.pods.entry(value).or_default() += i64::try_from(found).unwrap_or(i64::MAX);
+    }
+
+    /// The fewest pods of a domain; none where there are fewer domains than there should be.
+    fn fewest(&self) -> i64 {
+        let is_too_few = i64::try_from(self.pods.len()).unwrap_or(i64::MAX) < i64::from(self.constraint.min_domains);
+        if is_too_few { 0 } else { self.pods.values().copied().min().unwrap_or(0) }
+    }
+}
+
+impl Judge for Spread<'_> {
+    fn judge(&self, node: &Node) -> Option<Reason> {
+        self.domains.iter().find_map(|domains| {
+            let key = &domains.constraint.topology_key;
+            let Some(value) = node.label(key) else { return Some(Reason::NoDomain(key.clone())) };
+            let itself = i64::from(domains.constraint.selector.matches(self.labels));
+            let there = domains.pods.get(value).copied().unwrap_or(0);
+            let skew = there + itself - domains.fewest();
+            (skew > i64::from(domains.constraint.max_skew)).then(|| Reason::Skew(key.clone()))
+        })
+    }
+}
