@@ -12,6 +12,7 @@ pub mod affinity;
 pub mod candidate;
 pub mod cluster;
 mod filters;
+pub mod in_tree;
 pub mod judge;
 pub mod node;
 pub mod rejection;
