@@ -81,6 +81,8 @@ type oracleAnswer struct {
 	Error string `json:"error,omitempty"`
 	// Objects are those of the case as an API server would show them, in their order.
 	Objects []runtime.Object `json:"objects,omitempty"`
+	// Pods are the judged pods as an API server would keep them, in their order.
+	Pods []*v1.Pod `json:"pods,omitempty"`
 	// Templates are the judged pods as an API server would show them in the template of an owner, in their order.
 	Templates []v1.PodTemplateSpec `json:"templates,omitempty"`
 	// Verdicts has, for each judged pod, an entry for each node by its name; nil says that the pod may run there.
@@ -188,14 +190,13 @@ func (o *oracle) answer(line []byte) (_ *oracleAnswer, err error) {
 		}
 		answer.Objects = append(answer.Objects, object)
 	}
-	var pods []*v1.Pod
 	for i, raw := range question.Pods {
 		template, pod, err := createdPod(o.ctx, raw)
 		if err != nil {
 			return nil, fmt.Errorf("judged pod %d: %w", i, err)
 		}
 		answer.Templates = append(answer.Templates, *template)
-		pods = append(pods, pod)
+		answer.Pods = append(answer.Pods, pod)
 	}
 	ctx, cancel := context.WithCancel(o.ctx)
 	defer cancel()
@@ -203,7 +204,7 @@ func (o *oracle) answer(line []byte) (_ *oracleAnswer, err error) {
 	if err != nil {
 		return nil, err
 	}
-	for i, pod := range pods {
+	for i, pod := range answer.Pods {
 		verdict, err := judge(ctx, scheduler, snapshot, pod)
 		if err != nil {
 			return nil, fmt.Errorf("judged pod %d: %w", i, err)

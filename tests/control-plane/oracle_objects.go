@@ -69,7 +69,27 @@ func storedObject(ctx context.Context, raw []byte) (runtime.Object, error) {
 	if problems := strategy.Validate(ctx, internal); len(problems) > 0 {
 		return nil, fmt.Errorf("the API server would refuse this %s: %w", kind.Kind, problems.ToAggregate())
 	}
-	return object, nil
+	return fromStorage(object)
+}
+
+// fromStorage makes of an object what is read of it once it has been stored and sent: an empty list or map is none.
+func fromStorage[T runtime.Object](object T) (T, error) {
+	read := reflect.New(reflect.TypeOf(object).Elem()).Interface()
+	from, isStored := any(object).(interface{ Marshal() ([]byte, error) })
+	into, isRead := read.(interface{ Unmarshal(data []byte) error })
+	if !isStored || !isRead {
+		return object, fmt.Errorf("a %T cannot be stored", object)
+	}
+	data, err := from.Marshal()
+	if err != nil {
+		return object, fmt.Errorf("store: %w", err)
+	}
+	if err := into.Unmarshal(data); err != nil {
+		return object, fmt.Errorf("read what was stored: %w", err)
+	}
+	// What kind it is, is not stored with it.
+	read.(runtime.Object).GetObjectKind().SetGroupVersionKind(object.GetObjectKind().GroupVersionKind())
+	return read.(T), nil
 }
 
 // createdPod does what an API server does to a pod that is created, except for admission. It gives the template of an
@@ -102,7 +122,8 @@ func createdPod(ctx context.Context, raw []byte) (*v1.PodTemplateSpec, *v1.Pod, 
 	if err := legacyscheme.Scheme.Convert(internal, created, nil); err != nil {
 		return nil, nil, fmt.Errorf("convert back: %w", err)
 	}
-	return &owner.Template, created, nil
+	created, err = fromStorage(created)
+	return &owner.Template, created, err
 }
 
 // stillInformer is an informer that knows its objects from the start and never hears of a change: nothing runs, so

@@ -20,10 +20,13 @@ pub struct SchedulerOracle {
 }
 
 /// What the oracle knows about a case.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
 pub struct Answer {
     /// The objects of the case as an API server would show them.
     pub objects: Vec<Value>,
+    /// The judged pods as an API server would keep them.
+    pub pods: Vec<Value>,
     /// The judged pods as an API server would show them in the template of an owner.
     pub templates: Vec<Value>,
     /// For each judged pod: what stands against each node, by the node's name.
@@ -44,10 +47,10 @@ pub struct Rejection {
 }
 
 #[derive(Deserialize)]
-#[serde(untagged)]
-enum Line {
-    Error { error: String },
-    Answer(Box<Answer>),
+struct Line {
+    error: Option<String>,
+    #[serde(flatten)]
+    answer: Answer,
 }
 
 impl SchedulerOracle {
@@ -72,10 +75,8 @@ impl SchedulerOracle {
         questions.write_all(question.as_bytes()).and_then(|()| questions.flush()).expect("the oracle takes a case");
         let mut line = String::new();
         self.answers.read_line(&mut line).expect("the oracle answers");
-        match serde_json::from_str(&line).expect("the oracle answers in JSON") {
-            Line::Error { error } => Err(error),
-            Line::Answer(answer) => Ok(*answer),
-        }
+        let line: Line = serde_json::from_str(&line).expect("the oracle answers in JSON");
+        line.error.map_or(Ok(line.answer), Err)
     }
 }
 

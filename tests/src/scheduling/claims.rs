@@ -9,6 +9,7 @@ use super::{NAMESPACES, ZONES};
 /// The driver that most volumes come from.
 const DRIVER: &str = "csi.example.com";
 const OTHER_DRIVER: &str = "other.example.com";
+const AWS_DRIVER: &str = "ebs.csi.aws.com";
 const GCE_DRIVER: &str = "pd.csi.storage.gke.io";
 /// The annotation that the volume controller sets once a claim and its volume belong to each other.
 const BIND_COMPLETED: &str = "pv.kubernetes.io/bind-completed";
@@ -97,12 +98,13 @@ fn drivers(dice: &mut Dice, nodes: &[String], objects: &mut Vec<Value>) {
         }
     }
     let scarce = dice.chance(40);
+    let migrates = dice.chance(40);
     for node in nodes {
         if !dice.chance(88) {
             continue;
         }
         let mut installed = vec![];
-        for name in [DRIVER, OTHER_DRIVER, GCE_DRIVER] {
+        for name in [DRIVER, OTHER_DRIVER, GCE_DRIVER, AWS_DRIVER] {
             if !dice.chance(if name == DRIVER { 88 } else { 50 }) {
                 continue;
             }
@@ -118,7 +120,7 @@ fn drivers(dice: &mut Dice, nodes: &[String], objects: &mut Vec<Value>) {
         let mut csi_node = json!({
             "apiVersion": "storage.k8s.io/v1", "kind": "CSINode", "metadata": {"name": node}, "spec": {"drivers": installed},
         });
-        if dice.chance(65) {
+        if migrates && dice.chance(80) {
             csi_node["metadata"]["annotations"] = json!({
                 "storage.alpha.kubernetes.io/migrated-plugins": "kubernetes.io/aws-ebs,kubernetes.io/azure-disk,kubernetes.io/gce-pd",
             });
