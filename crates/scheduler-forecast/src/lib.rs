@@ -9,18 +9,24 @@
 //! schedulers, a scheduler's own configuration) is unknown, and said to be.
 
 pub mod affinity;
+mod bounds;
 pub mod candidate;
 pub mod cluster;
 mod filters;
 pub mod in_tree;
 pub mod judge;
 pub mod node;
+pub mod outlook;
 pub mod rejection;
 pub mod resident;
+mod spite;
 pub mod storage;
+mod template;
+mod trial;
 pub mod volume;
 
 pub use candidate::Candidate;
 pub use cluster::Cluster;
 pub use judge::{Judgement, Verdict};
+pub use outlook::{Fits, Move, Outlook, Prospect, Question, outlook};
 pub use rejection::{Plugin, Reason, Rejection};

@@ -18,6 +18,8 @@ mod volume_binding;
 mod volume_restrictions;
 mod volume_zone;
 
+pub(crate) use pod_topology_spread::never_even;
+
 use std::collections::BTreeSet;
 
 use cluster_model::identity::NodeName;

@@ -8,6 +8,7 @@ use super::{Judge, Prepared, node_affinity, taint_toleration};
 use crate::candidate::{Candidate, SpreadConstraint};
 use crate::cluster::Cluster;
 use crate::node::Node;
+use crate::outlook::{Move, Question};
 use crate::rejection::Reason;
 
 pub(super) fn prepare<'a>(pod: &'a Candidate, cluster: &'a Cluster) -> Prepared<'a> {
@@ -23,6 +24,38 @@ pub(super) fn prepare<'a>(pod: &'a Candidate, cluster: &'a Cluster) -> Prepared<
         }
     }
     Prepared::judge(Spread { labels: &pod.resident.labels, domains })
+}
+
+/// Whether a pod is kept off this node even if all others of the run go where they help it most: in a cluster that those
+/// have left, some domain stays so empty that this one is too full beside it.
+pub(crate) fn never_even(pod: &Candidate, node: &Node, cluster: &Cluster, question: &Question<'_>) -> bool {
+    let has_all = |node: &&Node| pod.spread.iter().all(|constraint| node.label(&constraint.topology_key).is_some());
+    pod.spread.iter().any(|constraint| {
+        let mut domains = Domains::new(constraint);
+        for node in cluster.nodes().filter(has_all) {
+            domains.count(pod, node);
+        }
+        let is_counted = |one: &&Move| {
+            let resident = &one.candidate.resident;
+            resident.namespace == pod.resident.namespace && constraint.selector.matches(&resident.labels)
+        };
+        let coming = i64::try_from(question.moves.iter().filter(is_counted).count()).unwrap_or(i64::MAX);
+        let is_reached = |value: &str| {
+            let mut nodes = cluster.nodes().filter(|node| node.label(&constraint.topology_key) == Some(value));
+            nodes.any(|node| !question.leaving.contains(&node.name) && !node.is_cordoned)
+        };
+        for (value, pods) in &mut domains.pods {
+            if is_reached(value) {
+                *pods += coming;
+            }
+        }
+        let Some(value) = node.label(&constraint.topology_key) else { return true };
+        // What may come is counted for the others, and not for the place itself.
+        let own = if is_reached(value) { coming } else { 0 };
+        let there = domains.pods.get(value).map_or(0, |pods| pods - own);
+        let itself = i64::from(constraint.selector.matches(&pod.resident.labels));
+        there + itself - domains.fewest() > i64::from(constraint.max_skew)
+    })
 }
 
 /// The domains of one constraint, each with its pods.

@@ -1,0 +1,168 @@
+//! The search for a way in which the others keep one pod from every place: what no trial hit upon, this does, as far as there
+//! is time.
+
+use std::collections::BTreeSet;
+
+use cluster_model::identity::{NodeName, Uid};
+
+use crate::cluster::Cluster;
+use crate::judge::Judgement;
+use crate::outlook::{Alone, Move, Question};
+use crate::resident::Resident;
+use crate::trial::{put_back, take};
+
+/// How many times nodes are asked in all searches of one outlook.
+const QUESTIONS: usize = 4_000_000;
+
+/// Searches for the sake of several pods, with one allowance of time.
+pub(crate) struct Search<'a> {
+    alone: &'a [Alone],
+    question: &'a Question<'a>,
+    left: usize,
+}
+
+impl<'a> Search<'a> {
+    /// Begins.
+    pub(crate) fn new(alone: &'a [Alone], question: &'a Question<'a>) -> Self {
+        Self { alone, question, left: QUESTIONS }
+    }
+
+    /// Whether a way was found that leaves this pod without a place.
+    pub(crate) fn keeps_off(&mut self, index: usize, cluster: &mut Cluster) -> bool {
+        let Some(one) = self.question.moves.get(index) else { return false };
+        // Each gets its share, so that a hard case does not use all up.
+        let share = self.left / (self.alone.len() - index).max(1);
+        let mut hunt = Hunt { search: self, index, one, left: share, seen: BTreeSet::new(), placed: Vec::new() };
+        // The old pod may be there until the others have gone, or go before any of them.
+        let mut found = hunt.goes_on(cluster);
+        if !found && !one.stays {
+            hunt.seen.clear();
+            let old = take(cluster, one);
+            found = hunt.goes_on(cluster);
+            put_back(cluster, one, old);
+        }
+        let used = share.saturating_sub(hunt.left);
+        self.left = self.left.saturating_sub(used);
+        found
+    }
+}
+
+/// The search for one pod.
+struct Hunt<'s, 'a> {
+    search: &'s Search<'a>,
+    index: usize,
+    one: &'s Move,
+    left: usize,
+    /// The ways that were gone, as sets of moves and places.
+    seen: BTreeSet<Vec<(usize, NodeName)>>,
+    placed: Vec<(usize, NodeName)>,
+}
+
+impl Hunt<'_, '_> {
+    fn goes_on(&mut self, cluster: &mut Cluster) -> bool {
+        let mut key = self.placed.clone();
+        key.sort();
+        if self.left == 0 || !self.seen.insert(key) {
+            return false;
+        }
+        let own = self.open_to_it(cluster);
+        if own.is_empty() && self.stays_out(cluster) {
+            return true;
+        }
+        for other in 0..self.search.alone.len() {
+            if other == self.index || self.placed.iter().any(|(placed, _)| *placed == other) {
+                continue;
+            }
+            let Some(is) = self.search.question.moves.get(other) else { continue };
+            let early = if is.stays { Vec::new() } else { take(cluster, is) };
+            let mut nodes = self.open(other, cluster);
+            // First where it hurts.
+            nodes.sort_by_key(|node| !own.contains(node));
+            for node in nodes {
+                let late = place(other, is, &node, cluster);
+                self.placed.push((other, node.clone()));
+                let found = self.goes_on(cluster);
+                self.placed.pop();
+                unplace(other, is, &node, late, cluster);
+                if found || self.left == 0 {
+                    put_back(cluster, is, early);
+                    return found;
+                }
+            }
+            put_back(cluster, is, early);
+        }
+        false
+    }
+
+    /// The nodes that take a pod of the run now.
+    fn open(&mut self, index: usize, cluster: &Cluster) -> Vec<NodeName> {
+        let (Some(alone), Some(one)) = (self.search.alone.get(index), self.search.question.moves.get(index)) else {
+            return Vec::new();
+        };
+        self.left = self.left.saturating_sub(alone.possible.len() + 1);
+        let judgement = Judgement::prepare(&one.candidate, cluster);
+        let takes_it = |name: &&NodeName| cluster.node(name).is_some_and(|node| judgement.rejection(node).is_none());
+        alone.possible.iter().filter(takes_it).cloned().collect()
+    }
+
+    /// The nodes that take the pod itself now.
+    fn open_to_it(&mut self, cluster: &mut Cluster) -> Vec<NodeName> {
+        let old = if self.one.stays { Vec::new() } else { take(cluster, self.one) };
+        let nodes = self.open(self.index, cluster);
+        put_back(cluster, self.one, old);
+        nodes
+    }
+
+    /// Whether the pod is out also when all others have gone where they can.
+    fn stays_out(&mut self, cluster: &mut Cluster) -> bool {
+        let mut rest = Vec::new();
+        let mut has_place = false;
+        loop {
+            let mut has_moved = false;
+            for other in 0..self.search.alone.len() {
+                let is_placed = self.placed.iter().any(|(placed, _)| *placed == other)
+                    || rest.iter().any(|(placed, _, _, _): &(usize, NodeName, _, _)| *placed == other);
+                let Some(is) = self.search.question.moves.get(other).filter(|_| !is_placed && other != self.index)
+                else {
+                    continue;
+                };
+                let early = if is.stays { Vec::new() } else { take(cluster, is) };
+                if let Some(node) = self.open(other, cluster).into_iter().next() {
+                    let late = place(other, is, &node, cluster);
+                    rest.push((other, node, early, late));
+                    has_moved = true;
+                } else {
+                    put_back(cluster, is, early);
+                }
+            }
+            has_place = has_place || !self.open_to_it(cluster).is_empty();
+            if has_place || !has_moved {
+                break;
+            }
+        }
+        for (other, node, early, late) in rest.into_iter().rev() {
+            if let Some(is) = self.search.question.moves.get(other) {
+                unplace(other, is, &node, late, cluster);
+                put_back(cluster, is, early);
+            }
+        }
+        !has_place
+    }
+}
+
+fn marker(index: usize) -> Uid {
+    Uid(format!("hunted/{index}"))
+}
+
+/// Puts the new pod on its node, and takes the old one away if it has stayed until now.
+fn place(index: usize, one: &Move, node: &NodeName, cluster: &mut Cluster) -> Vec<Resident> {
+    cluster.place(node, Resident { uid: marker(index), ..one.candidate.resident.clone() });
+    take(cluster, one)
+}
+
+fn unplace(index: usize, one: &Move, node: &NodeName, old: Vec<Resident>, cluster: &mut Cluster) {
+    put_back(cluster, one, old);
+    if let Some(node) = cluster.node_mut(node) {
+        node.remove(|resident| resident.uid == marker(index));
+    }
+}
