@@ -36,12 +36,13 @@ var programs = map[string]func() *cobra.Command{
 	nameAPIServer:         apiserver.NewAPIServerCommand,
 	nameControllerManager: controllermanager.NewControllerManagerCommand,
 	nameScheduler:         func() *cobra.Command { return scheduler.NewSchedulerCommand() },
+	nameSchedulerOracle:   newSchedulerOracleCommand,
 	"run":                 newRunCommand,
 }
 
 func main() {
 	if len(os.Args) < 2 || programs[os.Args[1]] == nil {
-		fmt.Fprintln(os.Stderr, "usage: control-plane run|etcd|kube-apiserver|kube-controller-manager|kube-scheduler [flags]")
+		fmt.Fprintln(os.Stderr, "usage: control-plane run|etcd|kube-apiserver|kube-controller-manager|kube-scheduler|scheduler-oracle [flags]")
 		os.Exit(2)
 	}
 	command := programs[os.Args[1]]()

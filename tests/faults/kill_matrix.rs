@@ -6,12 +6,13 @@ use std::fmt::Write as _;
 use std::sync::Mutex;
 use std::time::Instant;
 
+use e2e::sample::{is_full, say, seed};
 use e2e::{ControlPlane, Fault, FaultProxy, Invocation, Namespace, Run, Schedule, User};
 use futures::future::join_all;
 use rustix::process::Signal;
 
 use crate::lane::{Lane, move_lease_to_another_host};
-use crate::sample::{draw, is_full, numbers, say, seed};
+use crate::sample::{draw, numbers};
 
 /// What is done at a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,19 +1,10 @@
-//! How much is run: everything, or a sample that a seed draws.
+//! Which of the cases and requests are tried.
 
 use std::env;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::{Write, stderr};
 use std::ops::RangeInclusive;
 
-/// Returns whether everything is asked for.
-pub(crate) fn is_full() -> bool {
-    env::var_os("HANDOVER_FULL").is_some_and(|value| value == "1")
-}
-
-/// Returns the seed of samples and schedules, 1 unless `HANDOVER_SEED` says otherwise.
-pub(crate) fn seed() -> u64 {
-    env::var("HANDOVER_SEED").map_or(1, |text| text.parse().expect("HANDOVER_SEED is a number"))
-}
+use e2e::sample::{is_full, seed};
 
 /// Returns all of the cases, or `size` of them in an order that the seed draws.
 pub(crate) fn draw<T: Hash>(mut cases: Vec<T>, size: usize) -> Vec<T> {
@@ -35,10 +26,4 @@ pub(crate) fn numbers() -> RangeInclusive<usize> {
     let ends = text.split_once('-').and_then(|(first, last)| Some((first.parse().ok()?, last.parse().ok()?)));
     let (first, last) = ends.expect("HANDOVER_POINTS is two numbers, as in 45-50");
     first..=last
-}
-
-/// Writes a line that the test runner does not hold back.
-pub(crate) fn say(line: &str) {
-    // A closed stderr takes the line with it.
-    drop(writeln!(stderr(), "{line}"));
 }

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::sync::Mutex;
 use std::time::Instant;
 
+use e2e::sample::{is_full, say, seed};
 use e2e::{AuditLog, ControlPlane, FaultProxy, Schedule};
 use futures::future::join_all;
 use jiff::Timestamp;
@@ -12,7 +13,6 @@ use jiff::Timestamp;
 use crate::invariants;
 use crate::kill_matrix::{Scene, expect};
 use crate::lane::Lane;
-use crate::sample::{is_full, say, seed};
 
 /// How many schedules are run when everything is asked for, and in a sample.
 const ALL: u64 = 200;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use e2e::fault_proxy::{Fault, RequestKind};
+use e2e::sample::{is_full, say};
 use e2e::{AuditLog, ControlPlane, FaultProxy, Schedule, eventually};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;
@@ -11,7 +12,6 @@ use rustix::process::Signal;
 
 use crate::kill_matrix::{Scene, expect};
 use crate::lane::Lane;
-use crate::sample::{is_full, say};
 
 /// The pause that the API server leaves between two bookmarks at most, and some more.
 const IDLE: Duration = Duration::from_secs(160);

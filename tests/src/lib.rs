@@ -16,6 +16,9 @@
 //! | [`fault_proxy`] | what stands between a plugin and the API server and does both of them harm |
 //! | [`eviction_webhook`] | a webhook that denies evictions of the pods that a test names |
 //! | [`openshift`] | OpenShift's own custom resources, and a small stand-in for the controller of its MachineSets |
+//! | [`sample`] | how much is run: everything, or a sample that a seed draws |
+//! | [`scheduling`] | small clusters, drawn by a seed, that are full of what the scheduler's filters are about |
+//! | [`scheduler_oracle`] | the scheduler's own filters, asked about such clusters |
 //! | [`plugin`] | the plugins, run through the real kubectl |
 //!
 //! A step of the harness that fails ends the test at once with a message that says which: nothing here returns an error.
@@ -49,6 +52,9 @@ pub mod openshift;
 pub mod plugin;
 mod rest;
 pub mod roles;
+pub mod sample;
+pub mod scheduler_oracle;
+pub mod scheduling;
 mod tls;
 mod tls_server;
 pub mod wait;
@@ -67,4 +73,5 @@ pub use namespace::{NAMESPACE_LABEL, Namespace};
 pub use openshift::OpenShift;
 pub use plugin::{Invocation, Kubectl, Plugin, Run, Running, packages_folder};
 pub use roles::{Grant, Roles};
+pub use scheduler_oracle::SchedulerOracle;
 pub use wait::eventually;

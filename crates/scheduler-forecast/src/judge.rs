@@ -9,7 +9,6 @@ use crate::cluster::Cluster;
 use crate::filters::{FILTERS, Judge, Prepared};
 use crate::node::Node;
 use crate::rejection::{Plugin, Rejection};
-use crate::volume::PodVolume;
 
 /// What one node says about a pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,8 +22,8 @@ pub struct Verdict {
 /// All filters with what they know of one pod, ready to look at nodes. Holds for the cluster as it was when it was made.
 pub struct Judgement<'a> {
     judges: Vec<(Plugin, Box<dyn Judge + 'a>)>,
-    /// The nodes to which it is narrowed, and by which filter.
-    only: Option<(Plugin, BTreeSet<NodeName>)>,
+    /// The nodes to which filters narrow it, with what they say of all others.
+    only: Vec<(Rejection, BTreeSet<NodeName>)>,
     /// What is in the way everywhere.
     everywhere: Option<Rejection>,
 }
@@ -32,14 +31,18 @@ pub struct Judgement<'a> {
 impl<'a> Judgement<'a> {
     /// Lets every filter look at the pod.
     pub fn prepare(pod: &'a Candidate, cluster: &'a Cluster) -> Self {
-        let mut all = Self { judges: Vec::new(), only: None, everywhere: None };
+        let mut all = Self { judges: Vec::new(), only: Vec::new(), everywhere: None };
         for (plugin, prepare) in FILTERS {
             match prepare(pod, cluster) {
                 Prepared::Skip => {}
                 Prepared::Judge(judge) => all.judges.push((plugin, judge)),
-                Prepared::Only(nodes, judge) => {
-                    all.only = Some((plugin, nodes));
+                Prepared::Only(nodes, reason, judge) => {
+                    all.only.push((Rejection { plugin, reason }, nodes));
                     all.judges.push((plugin, judge));
+                    // Where they leave no node between them, nobody else is asked.
+                    if !all.leaves_any() {
+                        break;
+                    }
                 }
                 Prepared::Rejected(reason) => {
                     all.everywhere = Some(Rejection { plugin, reason });
@@ -50,13 +53,20 @@ impl<'a> Judgement<'a> {
         all
     }
 
+    /// Whether the filters that narrow leave a node between them, of which not all need to exist.
+    fn leaves_any(&self) -> bool {
+        let mut sets = self.only.iter().map(|(_, nodes)| nodes);
+        let first = sets.next();
+        first.is_none_or(|first| first.iter().any(|name| sets.clone().all(|other| other.contains(name))))
+    }
+
     /// What is in the way on this node; `None`: it takes the pod.
     pub fn rejection(&self, node: &Node) -> Option<Rejection> {
         if self.everywhere.is_some() {
             return self.everywhere.clone();
         }
-        if let Some((plugin, _)) = self.only.as_ref().filter(|(_, nodes)| !nodes.contains(&node.name)) {
-            return Some(Rejection { plugin: *plugin, reason: crate::rejection::Reason::NodeAffinity });
+        if let Some((rejection, _)) = self.only.iter().find(|(_, nodes)| !nodes.contains(&node.name)) {
+            return Some(rejection.clone());
         }
         self.judges.iter().find_map(|(plugin, judge)| {
             let reason = judge.judge(node)?;
@@ -81,23 +91,7 @@ impl Cluster {
         if let Some((name, _)) = requested.find(|(name, _)| self.claimed_devices.contains(*name)) {
             why.push(format!("it asks for {name}, which device drivers hand out"));
         }
-        let mut volumes = pod.resident.volumes.iter();
-        if volumes.any(|volume| self.is_migrated(&pod.resident.namespace, volume)) {
-            why.push("it has a volume of an in-tree plugin, which a driver has taken over".to_owned());
-        }
         why
-    }
-
-    fn is_migrated(&self, namespace: &str, volume: &PodVolume) -> bool {
-        let storage = &self.storage;
-        match volume {
-            PodVolume::Migrated | PodVolume::Disk(_) => storage.migrates(),
-            PodVolume::Claim(name) | PodVolume::Ephemeral(name) => {
-                let claim = storage.claim(namespace, name);
-                let volume = claim.and_then(|claim| storage.volumes.get(claim.volume.as_ref()?));
-                volume.is_some_and(|volume| volume.is_migrated) && storage.migrates()
-            }
-        }
     }
 }
 

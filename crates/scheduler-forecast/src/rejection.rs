@@ -72,6 +72,8 @@ pub enum Reason {
     VolumeLimit(String),
     /// A driver that is not there.
     NoDriver(String),
+    /// A disk that the driver of its kind cannot take over.
+    NotTakenOver(String),
     /// A claim that lost its volume.
     LostClaim(String),
     /// A claim that is being deleted.
@@ -142,6 +144,7 @@ impl fmt::Display for Reason {
             Self::ForeignClaim(claim) => write!(f, "cannot have claim {claim}, which was not made for the pod"),
             Self::VolumeLimit(driver) => write!(f, "takes no more volumes of {driver}"),
             Self::NoDriver(driver) => write!(f, "has no driver {driver}"),
+            Self::NotTakenOver(driver) => write!(f, "cannot have a disk that driver {driver} does not take over"),
             Self::LostClaim(claim) => write!(f, "cannot have claim {claim}, which has lost its volume"),
             Self::DeletedClaim(claim) => write!(f, "cannot have claim {claim}, which is being deleted"),
             Self::UnboundClaim(claim) => write!(f, "cannot have claim {claim}, which is not bound"),

@@ -1,12 +1,14 @@
 //! Claims, volumes and the drivers that bring them to nodes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cluster_model::api::core as v1;
 use cluster_model::api::storage as storage_v1;
 use cluster_model::identity::{NodeName, ObjectKey, Uid};
 use cluster_model::quantity::{nanos, units};
 use cluster_model::selector::{Labels, Selector};
+
+use crate::in_tree::{Attachable, InTreeDisk};
 
 /// Where a class was written before it had a field.
 const CLASS_ANNOTATION: &str = "volume.beta.kubernetes.io/storage-class";
@@ -69,9 +71,10 @@ pub struct Volume {
     pub(crate) is_available: bool,
     pub(crate) is_deleting: bool,
     /// Driver and handle.
-    pub(crate) csi: Option<(String, String)>,
-    /// Whether it is written in the terms of a plugin that drivers have taken over.
-    pub(crate) is_migrated: bool,
+    pub(crate) csi: Option<Attachable>,
+    /// What it is where it is written in the words of a plugin that a driver has taken over, and from where the driver
+    /// reaches it.
+    pub(crate) in_tree: Option<(InTreeDisk, Option<v1::VolumeNodeAffinity>)>,
 }
 
 /// A StorageClass.
@@ -96,7 +99,8 @@ pub(crate) struct Driver {
 pub(crate) struct NodeDrivers {
     /// Each driver with the most volumes that it can bring.
     pub(crate) limits: BTreeMap<String, Option<i64>>,
-    pub(crate) migrates: bool,
+    /// The in-tree plugins that are left to drivers.
+    pub(crate) taken_over: BTreeSet<String>,
 }
 
 /// A CSIStorageCapacity.
@@ -158,16 +162,10 @@ impl From<&v1::PersistentVolume> for Volume {
         let metadata = &volume.metadata;
         let nothing = v1::PersistentVolumeSpec::default();
         let spec = volume.spec.as_ref().unwrap_or(&nothing);
-        let in_tree = [
-            &spec.aws_elastic_block_store,
-            &spec.azure_disk,
-            &spec.cinder,
-            &spec.gce_persistent_disk,
-            &spec.portworx_volume,
-        ];
+        let labels = metadata.labels.clone().unwrap_or_default();
+        let in_tree = InTreeDisk::of_volume(spec, &labels);
         Self {
             name: metadata.name.clone().unwrap_or_default(),
-            labels: metadata.labels.clone().unwrap_or_default(),
             class: class_of(metadata.annotations.as_ref(), spec.storage_class_name.as_ref()),
             size: spec.capacity.as_ref().and_then(|all| all.get("storage")).and_then(nanos).map_or(0, units),
             access_modes: spec.access_modes.clone().unwrap_or_default(),
@@ -181,7 +179,11 @@ impl From<&v1::PersistentVolume> for Volume {
             is_available: volume.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Available"),
             is_deleting: metadata.deletion_timestamp.is_some(),
             csi: spec.csi.as_ref().map(|csi| (csi.driver.clone(), csi.volume_handle.clone())),
-            is_migrated: in_tree.iter().any(|source| source.is_some()),
+            in_tree: in_tree.map(|disk| {
+                let reach = disk.plugin.reach(spec.node_affinity.as_ref(), &labels);
+                (disk, reach)
+            }),
+            labels,
         }
     }
 }
@@ -232,7 +234,10 @@ impl Storage {
         let annotations = node.metadata.annotations.as_ref();
         let read = NodeDrivers {
             limits: node.spec.drivers.iter().map(limit).collect(),
-            migrates: annotations.and_then(|all| all.get(MIGRATED_ANNOTATION)).is_some_and(|all| !all.is_empty()),
+            taken_over: annotations
+                .and_then(|all| all.get(MIGRATED_ANNOTATION))
+                .map(|all| all.split(',').map(ToOwned::to_owned).collect())
+                .unwrap_or_default(),
         };
         self.nodes.insert(NodeName(node.metadata.name.clone().unwrap_or_default()), read);
     }
@@ -256,11 +261,6 @@ impl Storage {
 
     pub(crate) fn claim(&self, namespace: &str, name: &str) -> Option<&Claim> {
         self.claims.get(&ObjectKey::new(namespace, name))
-    }
-
-    /// Whether some node leaves in-tree plugins to drivers.
-    pub(crate) fn migrates(&self) -> bool {
-        self.nodes.values().any(|node| node.migrates)
     }
 
     /// The names of the claims that only one pod may use at a time.

@@ -2,6 +2,8 @@
 
 use cluster_model::api::core as v1;
 
+use crate::in_tree::InTreeDisk;
+
 /// A volume of a pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PodVolume {
@@ -9,13 +11,16 @@ pub enum PodVolume {
     Claim(String),
     /// A claim that is made with the pod, and has this name.
     Ephemeral(String),
-    /// A disk written in the pod itself, which several pods may not mount at will.
-    Disk(Disk),
-    /// A disk written in the pod itself, which a driver brings by now.
-    Migrated,
+    /// A disk written in the pod itself.
+    Disk {
+        /// What it is where several pods may not mount it at will.
+        exclusive: Option<Disk>,
+        /// What it is to the driver that brings it by now.
+        in_tree: Option<InTreeDisk>,
+    },
 }
 
-/// A disk that is written in the pod itself.
+/// A disk that is written in the pod itself, which several pods may not mount at will.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Disk {
     kind: DiskKind,
@@ -72,10 +77,9 @@ impl PodVolume {
                 Some(Self::Claim(claim.claim_name.clone()))
             } else if volume.ephemeral.is_some() {
                 Some(Self::Ephemeral(format!("{pod}-{}", volume.name)))
-            } else if volume.azure_disk.is_some() || volume.cinder.is_some() || volume.portworx_volume.is_some() {
-                Some(Self::Migrated)
             } else {
-                Disk::of(volume).map(Self::Disk)
+                let (exclusive, in_tree) = (Disk::of(volume), InTreeDisk::of_pod(volume));
+                (exclusive.is_some() || in_tree.is_some()).then_some(Self::Disk { exclusive, in_tree })
             }
         };
         spec.volumes.iter().flatten().filter_map(read).collect()
@@ -85,7 +89,7 @@ impl PodVolume {
     pub fn claim(&self) -> Option<&str> {
         match self {
             Self::Claim(name) | Self::Ephemeral(name) => Some(name),
-            Self::Disk(_) | Self::Migrated => None,
+            Self::Disk { .. } => None,
         }
     }
 }

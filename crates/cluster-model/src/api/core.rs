@@ -123,14 +123,14 @@ pub struct ContainerRestartRule {
 pub struct Volume {
     pub name: String,
     pub aws_elastic_block_store: Option<AwsElasticBlockStore>,
-    pub azure_disk: Option<Present>,
-    pub cinder: Option<Present>,
+    pub azure_disk: Option<AzureDisk>,
+    pub cinder: Option<IdentifiedVolume>,
     pub empty_dir: Option<Present>,
     pub ephemeral: Option<EphemeralVolumeSource>,
     pub gce_persistent_disk: Option<GcePersistentDisk>,
     pub iscsi: Option<Iscsi>,
     pub persistent_volume_claim: Option<PersistentVolumeClaimVolumeSource>,
-    pub portworx_volume: Option<Present>,
+    pub portworx_volume: Option<IdentifiedVolume>,
     pub rbd: Option<Rbd>,
 }
 
@@ -138,6 +138,23 @@ pub struct Volume {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct AwsElasticBlockStore {
+    #[serde(rename = "volumeID")]
+    pub volume_id: String,
+}
+
+/// A disk of Azure.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct AzureDisk {
+    #[serde(rename = "diskURI")]
+    pub disk_uri: String,
+    pub kind: Option<String>,
+}
+
+/// A volume of Cinder or Portworx.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct IdentifiedVolume {
     #[serde(rename = "volumeID")]
     pub volume_id: String,
 }
@@ -344,15 +361,15 @@ part_of!(PersistentVolume, v1::PersistentVolume);
 #[serde(default, rename_all = "camelCase")]
 pub struct PersistentVolumeSpec {
     pub access_modes: Option<Vec<String>>,
-    pub aws_elastic_block_store: Option<Present>,
-    pub azure_disk: Option<Present>,
+    pub aws_elastic_block_store: Option<AwsElasticBlockStore>,
+    pub azure_disk: Option<AzureDisk>,
     pub capacity: Option<BTreeMap<String, Quantity>>,
-    pub cinder: Option<Present>,
+    pub cinder: Option<IdentifiedVolume>,
     pub claim_ref: Option<ObjectReference>,
     pub csi: Option<CsiPersistentVolumeSource>,
-    pub gce_persistent_disk: Option<Present>,
+    pub gce_persistent_disk: Option<GcePersistentDisk>,
     pub node_affinity: Option<VolumeNodeAffinity>,
-    pub portworx_volume: Option<Present>,
+    pub portworx_volume: Option<IdentifiedVolume>,
     pub storage_class_name: Option<String>,
     pub volume_attributes_class_name: Option<String>,
     pub volume_mode: Option<String>,

@@ -37,8 +37,8 @@ pub(crate) enum Prepared<'a> {
     Rejected(Reason),
     /// It looks at each node.
     Judge(Box<dyn Judge + 'a>),
-    /// It looks at these nodes; all others are rejected by it.
-    Only(BTreeSet<NodeName>, Box<dyn Judge + 'a>),
+    /// It looks at these nodes; all others are rejected by it, for this reason, before any filter looks at a node.
+    Only(BTreeSet<NodeName>, Reason, Box<dyn Judge + 'a>),
 }
 
 impl<'a> Prepared<'a> {

@@ -21,7 +21,7 @@ pub(super) fn prepare<'a>(pod: &'a Candidate, _: &'a Cluster) -> Prepared<'a> {
     let judge: Box<dyn Judge + 'a> = Box::new(move |node: &Node| misfit(pod, node));
     match terms.and_then(named_nodes) {
         Some(names) if names.is_empty() => Prepared::Rejected(Reason::NodeAffinity),
-        Some(names) => Prepared::Only(names, judge),
+        Some(names) => Prepared::Only(names, Reason::NodeAffinity, judge),
         None => Prepared::Judge(judge),
     }
 }

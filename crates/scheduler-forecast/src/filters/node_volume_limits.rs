@@ -1,44 +1,36 @@
-//! Drivers bring only so many volumes to a node (`nodevolumelimits/csi.go`). Volumes of plugins that drivers have taken over
-//! are not counted: see [`crate::judge`].
+//! Drivers bring only so many volumes to a node (`nodevolumelimits/csi.go`), those of plugins that they have taken over
+//! included.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Prepared;
 use crate::candidate::Candidate;
 use crate::cluster::Cluster;
+use crate::in_tree::{Attachable, Provisioner};
 use crate::node::Node;
 use crate::rejection::Reason;
 use crate::resident::Resident;
 use crate::storage::{Claim, Storage};
 use crate::volume::PodVolume;
 
-/// Provisioners whose work drivers have taken over; their classes are counted only where a node says so.
-const IN_TREE: [&str; 5] = [
-    "kubernetes.io/aws-ebs",
-    "kubernetes.io/azure-disk",
-    "kubernetes.io/cinder",
-    "kubernetes.io/gce-pd",
-    "kubernetes.io/portworx-volume",
-];
-
-/// A driver, and what tells its volumes apart.
-type Attachable = (String, String);
-
 pub(super) fn prepare<'a>(pod: &'a Candidate, cluster: &'a Cluster) -> Prepared<'a> {
     let storage = &cluster.storage;
-    if !pod.resident.volumes.iter().any(|volume| volume.claim().is_some()) {
+    if pod.resident.volumes.is_empty() {
         return Prepared::Skip;
     }
-    // Upstream asks anew on each node, with the same answer.
-    let wanted = match attachable(&pod.resident, storage, true) {
-        Ok(wanted) => wanted,
-        Err(reason) => return Prepared::judge(move |_: &Node| Some(reason.clone())),
-    };
-    if wanted.is_empty() {
+    // The answer is the same for all nodes that have drivers, and for all that have none.
+    let wanted_by = [false, true].map(|has_drivers| attachable(&pod.resident, storage, IsNew(true), has_drivers));
+    if wanted_by.iter().all(|wanted| wanted.as_ref().is_ok_and(BTreeSet::is_empty)) {
         return Prepared::Skip;
     }
+    let [without_drivers, with_drivers] = wanted_by;
     Prepared::judge(move |node: &Node| {
         let drivers = storage.nodes.get(&node.name);
+        let wanted = match if drivers.is_some() { &with_drivers } else { &without_drivers } {
+            Ok(wanted) if wanted.is_empty() => return None,
+            Ok(wanted) => wanted,
+            Err(reason) => return Some(reason.clone()),
+        };
         let is_missing = |name: &&String| {
             storage.drivers.get(*name).is_some_and(|driver| driver.is_needed_on_node)
                 && !drivers.is_some_and(|node| node.limits.contains_key(*name))
@@ -52,7 +44,7 @@ pub(super) fn prepare<'a>(pod: &'a Candidate, cluster: &'a Cluster) -> Prepared<
         }
         let mut there = BTreeSet::new();
         for resident in node.residents() {
-            match attachable(resident, storage, false) {
+            match attachable(resident, storage, IsNew(false), true) {
                 Ok(volumes) => there.extend(volumes),
                 Err(reason) => return Some(reason),
             }
@@ -71,14 +63,29 @@ pub(super) fn prepare<'a>(pod: &'a Candidate, cluster: &'a Cluster) -> Prepared<
     })
 }
 
+/// Whether a pod is to be placed, or runs.
+#[derive(Clone, Copy)]
+struct IsNew(bool);
+
 /// The volumes of a pod that a driver has to bring. A claim that is not there keeps a new pod off, and is passed over with
-/// one that runs.
-fn attachable(pod: &Resident, storage: &Storage, is_new: bool) -> Result<BTreeSet<Attachable>, Reason> {
+/// one that runs. Disks of in-tree plugins are brought by drivers only to nodes that have any.
+fn attachable(
+    pod: &Resident,
+    storage: &Storage,
+    is_new: IsNew,
+    has_drivers: bool,
+) -> Result<BTreeSet<Attachable>, Reason> {
     let mut all = BTreeSet::new();
     for volume in &pod.volumes {
+        if let PodVolume::Disk { in_tree: Some(disk), .. } = volume
+            && has_drivers
+        {
+            let Some(csi) = &disk.csi else { return Err(Reason::NotTakenOver(disk.plugin.driver.to_owned())) };
+            all.insert(csi.clone());
+        }
         let Some(name) = volume.claim() else { continue };
         let Some(claim) = storage.claim(&pod.namespace, name) else {
-            if is_new {
+            if is_new.0 {
                 return Err(Reason::NoClaim(name.to_owned()));
             }
             continue;
@@ -86,19 +93,26 @@ fn attachable(pod: &Resident, storage: &Storage, is_new: bool) -> Result<BTreeSe
         if matches!(volume, PodVolume::Ephemeral(_)) && claim.controller.as_ref() != Some(&pod.uid) {
             return Err(Reason::ForeignClaim(name.to_owned()));
         }
-        all.extend(of_claim(claim, storage));
+        all.extend(of_claim(claim, storage, has_drivers).filter(|(driver, handle)| {
+            // Nothing can be counted without both.
+            !driver.is_empty() && !handle.is_empty()
+        }));
     }
     Ok(all)
 }
 
-fn of_claim(claim: &Claim, storage: &Storage) -> Option<Attachable> {
+fn of_claim(claim: &Claim, storage: &Storage, has_drivers: bool) -> Option<Attachable> {
     if let Some(volume) = claim.volume.as_ref().and_then(|name| storage.volumes.get(name)) {
-        return volume.csi.clone();
+        let in_tree = || volume.in_tree.as_ref().filter(|_| has_drivers).and_then(|(disk, _)| disk.csi.clone());
+        return volume.csi.clone().or_else(in_tree);
     }
     // It is counted as one more of the driver that will make it.
-    let class = storage.classes.get(&claim.class)?;
-    let is_counted = !IN_TREE.contains(&class.provisioner.as_str());
-    is_counted.then(|| (class.provisioner.clone(), format!("new/{}/{}", claim.key.namespace, claim.key.name)))
+    let driver = match Provisioner::of(&storage.classes.get(&claim.class)?.provisioner) {
+        Provisioner::Driver(name) => name,
+        Provisioner::TakenOver(driver) if has_drivers => driver,
+        Provisioner::TakenOver(_) | Provisioner::Uncounted => return None,
+    };
+    Some((driver.to_owned(), format!("new/{}/{}", claim.key.namespace, claim.key.name)))
 }
 
 /// Volumes that are attached, whether a pod mounts them or not.

@@ -8,6 +8,7 @@ use cluster_model::demand::is_reached;
 use super::Prepared;
 use crate::candidate::Candidate;
 use crate::cluster::Cluster;
+use crate::in_tree::InTreeDisk;
 use crate::node::Node;
 use crate::rejection::Reason;
 use crate::storage::{Claim, Storage, Volume};
@@ -60,7 +61,17 @@ fn unreached(claim: &Claim, storage: &Storage, node: &Node) -> Option<Reason> {
     let Some(volume) = claim.volume.as_ref().and_then(|name| storage.volumes.get(name)) else {
         return Some(Reason::NoVolume(name()));
     };
-    let affinity = volume.affinity.as_ref();
+    // Only where the node's drivers say that they do the plugin's work.
+    let is_taken_over = |disk: &InTreeDisk| {
+        storage.nodes.get(&node.name).is_some_and(|drivers| drivers.taken_over.contains(disk.plugin.name))
+    };
+    let affinity = match &volume.in_tree {
+        Some((disk, _)) if is_taken_over(disk) && disk.csi.is_none() => {
+            return Some(Reason::NotTakenOver(disk.plugin.driver.to_owned()));
+        }
+        Some((disk, reach)) if is_taken_over(disk) => reach.as_ref(),
+        _ => volume.affinity.as_ref(),
+    };
     affinity.is_some_and(|one| !is_reached(one, &node.offer.labels)).then(|| Reason::VolumeUnreached(name()))
 }
 

@@ -35,7 +35,7 @@ pub(super) fn prepare<'a>(pod: &'a Candidate, cluster: &'a Cluster) -> Prepared<
 
 fn disks(volumes: &[PodVolume]) -> impl Iterator<Item = &Disk> {
     volumes.iter().filter_map(|volume| match volume {
-        PodVolume::Disk(disk) => Some(disk),
+        PodVolume::Disk { exclusive, .. } => exclusive.as_ref(),
         _ => None,
     })
 }
