@@ -28,4 +28,5 @@ mod rules;
 mod several_nodes;
 mod single_replica;
 mod turns;
+mod unlocked;
 mod volumes;

@@ -18,6 +18,8 @@ pub enum Fault {
     SignalAfter(Signal),
     /// The request arrives late.
     Delay(Duration),
+    /// The request arrives when the test lets it.
+    Hold,
     /// The connection closes; the server never hears of the request.
     HangUpBefore,
     /// The connection closes after the server has done what was asked.
