@@ -204,6 +204,7 @@ impl Shared {
             Some(Fault::HangUpBefore) => return Err(Broken),
             Some(Fault::NoAnswerBefore) => return std::future::pending().await,
             Some(Fault::Refuse(code)) => return Ok(answer::status(code)),
+            Some(Fault::Busy(seconds)) => return Ok(answer::busy(seconds)),
             Some(Fault::Expired) => return Ok(answer::expired()),
             _ => {}
         }

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod budgets;
+mod busy;
 mod consents;
 mod dead_ends;
 mod documented;

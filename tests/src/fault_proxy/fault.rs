@@ -32,6 +32,9 @@ pub enum Fault {
     Truncate,
     /// The server is said to have answered with this status; it never hears of the request.
     Refuse(u16),
+    /// The server is said to be too busy, as it says so itself: by a line of text, and by a header that tells after how many
+    /// seconds to ask again.
+    Busy(u16),
     /// A watch: the server is said to have forgotten that version (410 in the stream). Others: 410.
     Expired,
     /// A watch that breaks off after a while.
