@@ -89,6 +89,31 @@ async fn a_pool_that_is_not_there_or_takes_nothing_is_refused() {
 }
 
 #[tokio::test]
+async fn a_name_that_two_pools_have_is_refused_until_their_namespace_is_said() {
+    let (fleet, other) = (Fleet::open("twin-one").await, Fleet::open("twin-other").await);
+    fleet.machine_deployment("twin", 1).await;
+    other.machine_deployment("twin", 1).await;
+    fleet.machine_deployment("green", 1).await;
+    let user = fleet.ns.control_plane().operator(fleet.ns.name());
+    let anywhere = |arguments: &[&str]| Plugin::safedrain(&fleet.ns).args(arguments).user(&user);
+    let node = cordons(&fleet, "green").await.first().unwrap().0.clone();
+    for (flag, arguments) in [("--pool", vec!["--pool=twin"]), ("--onto", vec![node.as_str(), "--onto=twin"])] {
+        let run = anywhere(&arguments).run().await.expect_code(3);
+        says(&run, &format!("{flag} twin: 2 pools are called so: "));
+        for one in [&fleet, &other] {
+            says(&run, one.ns.name());
+        }
+        says(&run, "nothing was changed");
+        says(&run, "hint: pass `-n NAMESPACE`");
+    }
+    let audit = e2e::AuditLog::of_user(fleet.ns.control_plane(), &user.name).await;
+    assert!(audit.changes().is_empty(), "{audit:?}");
+    let its = cordons(&other, "twin").await.first().unwrap().0.clone();
+    let run = anywhere(&["--pool=twin", "-n", other.ns.name(), "--dry-run=client"]).run().await.expect_code(0);
+    assert!(run.stdout.contains(&format!("node {its}, to be cordoned")), "{run}");
+}
+
+#[tokio::test]
 async fn what_finds_no_place_on_the_new_pool_is_told_and_not_evicted() {
     let fleet = Fleet::open("misfit").await;
     fleet.machine_deployment("blue", 1).await;

@@ -130,6 +130,21 @@ impl EndpointRecorder {
         short.map(|(from, until)| until.at.duration_since(from.at).unsigned_abs()).sum()
     }
 
+    /// Returns for how long at a stretch the Service had fewer than `count` ready endpoints, at the longest, up to its last
+    /// sample.
+    pub fn longest_below(&self, service: &str, count: usize) -> Duration {
+        let history = self.history(service);
+        let (mut longest, mut since) = (Duration::ZERO, None);
+        for sample in &history {
+            let begin = *since.get_or_insert(sample.at);
+            longest = longest.max(sample.at.duration_since(begin).unsigned_abs());
+            if sample.ready.len() >= count {
+                since = None;
+            }
+        }
+        longest
+    }
+
     /// Waits until the Service's newest sample fulfils `condition`; returns it.
     pub async fn until(&self, service: &str, description: &str, condition: impl Fn(&Sample) -> bool) -> Sample {
         let mut record = self.record.clone();

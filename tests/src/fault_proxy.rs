@@ -69,6 +69,8 @@ struct Shared {
     silences: watch::Sender<usize>,
     is_token_expired: AtomicBool,
     struck: Notify,
+    /// Whether requests that are held may go on.
+    is_let_go: watch::Sender<bool>,
 }
 
 impl std::fmt::Debug for Shared {
@@ -93,6 +95,7 @@ impl FaultProxy {
             silences: watch::Sender::new(0),
             is_token_expired: AtomicBool::new(false),
             struck: Notify::new(),
+            is_let_go: watch::Sender::new(false),
         });
         let through = control_plane.user_through(user, &server_url(address), identity.certificate());
         let mut accepting = JoinSet::new();
@@ -128,6 +131,11 @@ impl FaultProxy {
     /// From now on every request is answered 401.
     pub fn expire_token(&self) {
         self.shared.is_token_expired.store(true, Ordering::SeqCst);
+    }
+
+    /// Lets the requests go on that are held.
+    pub fn let_go(&self) {
+        self.shared.is_let_go.send_replace(true);
     }
 
     /// Waits until a request has been tampered with.
@@ -190,9 +198,13 @@ impl Shared {
             }
             Some(Fault::SignalBefore(signal)) => send_signal(pid, signal),
             Some(Fault::Delay(pause)) => time::sleep(pause).await,
+            Some(Fault::Hold) => {
+                drop(self.is_let_go.subscribe().wait_for(|is_let_go| *is_let_go).await);
+            }
             Some(Fault::HangUpBefore) => return Err(Broken),
             Some(Fault::NoAnswerBefore) => return std::future::pending().await,
             Some(Fault::Refuse(code)) => return Ok(answer::status(code)),
+            Some(Fault::Busy(seconds)) => return Ok(answer::busy(seconds)),
             Some(Fault::Expired) => return Ok(answer::expired()),
             _ => {}
         }

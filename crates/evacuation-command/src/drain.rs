@@ -232,9 +232,13 @@ impl Drain<'_> {
             }
         };
         let selected = observation.selected.clone();
+        let with_handovers = observation.handover_namespaces.clone();
         let mut view = LiveView::new(access, targets, observation);
         let mut preparing = async || -> Result<DrainPlan, Failure> {
-            let plan = self.prepare(targets, shown, &mut view, &circumstances, selected.as_ref()).await?;
+            session::sync(&self.session, &mut view, self.output).await?;
+            let newer = observe::newer_deployments(access, &with_handovers, targets, view.cluster()).await;
+            view.learn(newer.map_err(|error| list_failed(&self.session, &error))?);
+            let plan = self.prepare(targets, shown, &view, &circumstances, selected.as_ref()).await?;
             self.keep_manifests(&plan).await?;
             Ok(plan)
         };
@@ -336,16 +340,15 @@ impl Drain<'_> {
         }
     }
 
-    /// Waits for the watches, makes the plan again under the lease, and asks if it came out differently.
+    /// Makes the plan again under the lease, and asks if it came out differently.
     async fn prepare(
         &self,
         targets: &[NodeName],
         shown: &DrainPlan,
-        view: &mut LiveView,
+        view: &LiveView,
         circumstances: &Circumstances,
         selected: Option<&BTreeSet<cluster_model::identity::Uid>>,
     ) -> Result<DrainPlan, Failure> {
-        session::sync(view, self.output).await?;
         let mut current = plan::build(targets, &self.job.request, view.cluster(), circumstances, selected, now());
         plan::remember(shown, &mut current);
         let drift = plan::between(shown, &current);

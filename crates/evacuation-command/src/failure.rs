@@ -69,8 +69,8 @@ pub(crate) enum CommandError {
     InterruptedEarly,
     #[error("interrupted after the nodes were emptied, while looking for others that joined meanwhile")]
     InterruptedLate,
-    #[error("the watches brought no news within 60 s; nothing was changed")]
-    NotSynced,
+    #[error("a watch brought no first list within {seconds} s; nothing was changed")]
+    NotSynced { seconds: f32 },
     #[error("the manifest of a pod that would be lost cannot be kept in {}; nothing was changed", .path.display())]
     Keeping {
         path: PathBuf,
@@ -145,7 +145,7 @@ impl Remedies for CommandError {
             }
             Self::Refused { flags, .. } => flags.iter().map(|remedy| remedy_of(remedy)).collect(),
             Self::Moved => vec![Remedy::Flag("--yes".to_owned())],
-            Self::NotSynced => vec![Remedy::Command("kubectl get --raw /readyz".to_owned())],
+            Self::NotSynced { .. } => vec![Remedy::Command("kubectl get --raw /readyz".to_owned())],
             Self::NotServed { api_version, .. } => vec![
                 Remedy::Command("kubectl api-versions".to_owned()),
                 Remedy::Explain(format!(
@@ -280,7 +280,7 @@ impl CommandError {
             | Self::OntoNotReady { .. }
             | Self::Refused { .. }
             | Self::Moved
-            | Self::NotSynced
+            | Self::NotSynced { .. }
             | Self::NotServed { .. }
             | Self::MayNot { .. }
             | Self::NoKubeVirt

@@ -20,8 +20,9 @@ use tokio_util::sync::CancellationToken;
 use crate::failure::CommandError;
 use crate::job::Job;
 
-/// How long the watches may take to bring their first lists.
-const SYNC_LIMIT: Duration = Duration::from_secs(60);
+/// How long a watch may take to bring its first list, which is of many pages at times: `--request-timeout` says, within
+/// these.
+const SYNC_LIMITS: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(60)];
 /// A wait for the server that lasts longer is told.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The most objects in a page.
@@ -144,16 +145,23 @@ fn no_leases(missing: &[MissingRight]) -> String {
     )
 }
 
-/// Waits until every watch has brought its first list, telling of trouble on the way.
-pub(crate) async fn sync(view: &mut LiveView, output: &Output) -> Result<(), CommandError> {
-    let synced = tokio::time::timeout(SYNC_LIMIT, async {
-        while !view.is_synced() {
-            if let Seen::Trouble(message) = view.changed().await {
-                output.warning(&message);
+/// Waits until every watch has brought its first list, telling of trouble on the way. What one of them may take, the next
+/// one may take as well.
+pub(crate) async fn sync(session: &Session, view: &mut LiveView, output: &Output) -> Result<(), CommandError> {
+    let [least, most] = SYNC_LIMITS;
+    let limit = session.access.request_timeout.map_or(most, |limit| limit.clamp(least, most));
+    while !view.is_synced() {
+        let missing = view.missing_lists();
+        let next = tokio::time::timeout(limit, async {
+            while view.missing_lists() == missing {
+                if let Seen::Trouble(message) = view.changed().await {
+                    output.warning(&message);
+                }
             }
-        }
-    });
-    synced.await.map_err(|_| CommandError::NotSynced)
+        });
+        next.await.map_err(|_| CommandError::NotSynced { seconds: limit.as_secs_f32() })?;
+    }
+    Ok(())
 }
 
 /// Pages are decoded whole, so a page is never larger than this: memory is dearer than a request. 0 asks for one page.

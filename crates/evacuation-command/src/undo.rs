@@ -95,7 +95,7 @@ pub(crate) async fn run(job: &Job, named: &[NodeName], output: &Output) -> Resul
     let guard = session::take_lease(&session, output, &targets, job.take_over, &mut interrupts).await?;
     let mut view = LiveView::new(access, &targets, observation);
     let synced = tokio::select! {
-        synced = session::sync(&mut view, output) => synced,
+        synced = session::sync(&session, &mut view, output) => synced,
         () = interrupts.next() => Err(CommandError::InterruptedEarly),
         why = guard.keep(access) => Err(CommandError::LeaseLostEarly { why, plugin: job.plugin }),
     };

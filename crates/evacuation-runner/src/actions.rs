@@ -7,13 +7,13 @@ use cluster_model::identity::{NodeName, PodId, Uid};
 use cluster_model::marks::{DETACHED_ANNOTATION, DETACHED_HASH, DetachRecord, NodeRun, RUN_ANNOTATION};
 use cluster_model::pod::{DELETION_COST, TEMPLATE_HASH};
 use evacuation::engine::{Command, Reply};
-use k8s_openapi::api::policy::v1::Eviction;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{DeleteOptions, ObjectMeta, Preconditions, Status};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Status;
 use kube::Api;
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, Patch, PatchParams};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use crate::eviction_request::evict_request;
 use crate::guest_actions;
 use crate::lease::LeaseGuard;
 use api_access::{ApiAccess, CallError};
@@ -152,33 +152,6 @@ impl<'a> ClusterActions<'a> {
     async fn patch_pod(&self, pod: &PodId, patch: &Value, dry_run: bool) -> Reply {
         patch_pod(self.access, pod, patch, dry_run).await
     }
-}
-
-/// Sends an eviction, guarded by the pod's uid. Not `Api::evict`, which sends the options under a name that the server
-/// ignores. A rehearsal says so in the query and in the body: KubeVirt before 1.4 heeded only the query.
-pub(crate) async fn evict_request(
-    access: &ApiAccess,
-    pod: &PodId,
-    grace_seconds: Option<u32>,
-    is_rehearsal: bool,
-) -> Result<(), CallError> {
-    let eviction = Eviction {
-        metadata: ObjectMeta {
-            name: Some(pod.name.clone()),
-            namespace: Some(pod.namespace.clone()),
-            ..ObjectMeta::default()
-        },
-        delete_options: Some(DeleteOptions {
-            grace_period_seconds: grace_seconds.map(i64::from),
-            preconditions: Some(Preconditions { uid: Some(pod.uid.0.clone()), resource_version: None }),
-            dry_run: is_rehearsal.then(|| vec!["All".to_owned()]),
-            ..DeleteOptions::default()
-        }),
-    };
-    let params = PostParams { dry_run: is_rehearsal, field_manager: Some(access.field_manager.clone()) };
-    let pods = Api::<Pod>::namespaced(access.client.clone(), &pod.namespace);
-    let answer = pods.create_subresource::<_, Value>("eviction", &pod.name, &params, &eviction);
-    access.call(answer).await.map(drop)
 }
 
 /// Sends a strategic merge patch to a node.

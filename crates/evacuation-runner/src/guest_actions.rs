@@ -15,7 +15,8 @@ use kube::Api;
 use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions};
 use serde_json::{Value, json};
 
-use crate::actions::{evict_request, patch_node, patch_reply, removal_reply, without_status};
+use crate::actions::{patch_node, patch_reply, removal_reply, without_status};
+use crate::eviction_request::evict_request;
 use crate::kubevirt_api::Kind;
 use api_access::{ApiAccess, CallError};
 

@@ -10,6 +10,7 @@
 
 pub mod actions;
 mod attachments;
+mod eviction_request;
 mod guest_actions;
 
 pub mod cluster_events;

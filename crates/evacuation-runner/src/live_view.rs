@@ -160,9 +160,21 @@ impl LiveView {
         &self.cluster
     }
 
+    /// Takes in what was listed beside the watches, of kinds that are not watched.
+    pub fn learn(&mut self, changes: Vec<Change>) {
+        for change in changes {
+            self.cluster.apply(change);
+        }
+    }
+
     /// Whether every watch has brought its first list: before that the snapshot mixes old and new.
     pub fn is_synced(&self) -> bool {
         self.waiting_for_first_list == 0
+    }
+
+    /// How many watches have not brought their first list.
+    pub fn missing_lists(&self) -> usize {
+        self.waiting_for_first_list
     }
 
     /// Waits for news and takes in all of it that is there.
@@ -190,9 +202,7 @@ impl LiveView {
             }
             Told::Changes(changes) => changes,
         };
-        for change in changes {
-            self.cluster.apply(change);
-        }
+        self.learn(changes);
         Seen::Changes
     }
 }

@@ -256,6 +256,28 @@ impl Keeping {
     }
 }
 
+/// Lists the Deployments of those of these namespaces in which a pod of the nodes belongs to one that is not known: it was
+/// made since they were listed. They are not watched, since for what is known of them only their ReplicaSets matter.
+pub async fn newer_deployments(
+    access: &ApiAccess,
+    namespaces: &BTreeSet<String>,
+    targets: &[NodeName],
+    cluster: &ClusterSnapshot,
+) -> Result<Vec<Change>, ListError> {
+    let is_unknown = |pod: &&Pod| {
+        let set = pod.controller.as_ref().and_then(|controller| cluster.replica_set(&controller.uid));
+        let above = set.and_then(|set| set.controller.as_ref()).filter(|above| above.is("apps", "Deployment"));
+        above.is_some_and(|above| cluster.deployment(&above.uid).is_none())
+    };
+    let here = cluster.pods().filter(|pod| is_on(pod, targets) && namespaces.contains(&pod.id.namespace));
+    let unknown: BTreeSet<_> = here.filter(is_unknown).map(|pod| &pod.id.namespace).collect();
+    let mut changes = Vec::new();
+    for namespace in unknown {
+        changes.extend(Listed::Deployments.list(access, namespace, &Keeping::default()).await?);
+    }
+    Ok(changes)
+}
+
 fn is_on(pod: &Pod, nodes: &[NodeName]) -> bool {
     pod.node.as_ref().is_some_and(|node| nodes.contains(node))
 }

@@ -17,7 +17,7 @@ use kube::Api;
 use kube::api::{ApiResource, DynamicObject, ListParams};
 use serde_json::Value;
 
-use crate::actions::evict_request;
+use crate::eviction_request::evict_request;
 use crate::guest_actions::launcher_answer;
 use crate::kubevirt_api::Kind;
 use crate::observe::{ListError, each_page};

@@ -9,7 +9,7 @@ use cluster_model::eviction_reply::classify;
 use e2e::wait::DEADLINE;
 use e2e::{ControlPlane, Denial, EvictionWebhook, Namespace, Roles};
 use futures::future::join_all;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http_body_util::BodyExt;
 use k8s_openapi::api::core::v1::{Namespace as CoreNamespace, Pod};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
@@ -106,9 +106,13 @@ async fn evict(client: &Client, namespace: &str, pod: &str, options: &Value, que
     let request = http::Request::post(&path).header(CONTENT_TYPE, "application/json").body(body).unwrap();
     let response = client.send(request).await.expect(&path);
     let code = response.status().as_u16();
+    let has_pause = response.headers().contains_key(RETRY_AFTER);
     let body = response.into_body().collect().await.unwrap().to_bytes();
     let text = || json!(String::from_utf8_lossy(&body).trim());
-    (code, serde_json::from_slice(&body).unwrap_or_else(|_| text()))
+    let body = serde_json::from_slice(&body).unwrap_or_else(|_| text());
+    // A server that is too busy for a document says nowhere else when to ask again.
+    assert!(code != 429 || body.is_object() || has_pause, "{path}: {body}");
+    (code, body)
 }
 
 /// Lets nobody evict the pod `ruled`.

@@ -2,11 +2,14 @@
 
 mod bad_input;
 mod budgets;
+mod busy;
 mod consents;
 mod dead_ends;
 mod documented;
 mod dry_run;
 mod eviction_replies;
+mod flock;
+mod gaps;
 mod given_away;
 mod lock;
 mod many;
@@ -22,7 +25,9 @@ mod record;
 mod refusals;
 mod refused;
 mod replacements;
+mod rules;
 mod several_nodes;
 mod single_replica;
 mod turns;
+mod unlocked;
 mod volumes;

@@ -123,6 +123,15 @@ pub(super) fn status(code: u16) -> Response<AnswerBody> {
     response
 }
 
+/// The answer of an API server that has no room for a request.
+pub(super) fn busy(seconds: u16) -> Response<AnswerBody> {
+    let mut response = Response::new(full(Bytes::from_static(b"Too many requests, please try again later.\n")));
+    *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
+    response.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static("text/plain; charset=utf-8"));
+    response.headers_mut().insert(RETRY_AFTER, seconds.into());
+    response
+}
+
 /// The one event of a watch whose version the server has forgotten.
 pub(super) fn expired() -> Response<AnswerBody> {
     let event = json!({ "type": "ERROR", "object": {

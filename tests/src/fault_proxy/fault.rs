@@ -18,6 +18,8 @@ pub enum Fault {
     SignalAfter(Signal),
     /// The request arrives late.
     Delay(Duration),
+    /// The request arrives when the test lets it.
+    Hold,
     /// The connection closes; the server never hears of the request.
     HangUpBefore,
     /// The connection closes after the server has done what was asked.
@@ -30,6 +32,9 @@ pub enum Fault {
     Truncate,
     /// The server is said to have answered with this status; it never hears of the request.
     Refuse(u16),
+    /// The server is said to be too busy, as it says so itself: by a line of text, and by a header that tells after how many
+    /// seconds to ask again.
+    Busy(u16),
     /// A watch: the server is said to have forgotten that version (410 in the stream). Others: 410.
     Expired,
     /// A watch that breaks off after a while.

@@ -22,6 +22,17 @@ pub enum Schedule {
     At(usize, Fault),
     /// One fault, on the first request whose method and path begin like this.
     First(String, Fault),
+    /// Once a request has come whose method and path begin like `since`, this fault on each one that begins like `begin`.
+    Since {
+        /// How the request begins that is waited for.
+        since: String,
+        /// How those begin that meet the fault.
+        begin: String,
+        /// What is done to them.
+        fault: Fault,
+    },
+    /// The same from now on.
+    Each(String, Fault),
     /// Many faults, drawn from a seed: see [`Schedule::seeded`].
     Seeded(Seeded),
 }
@@ -55,6 +66,13 @@ impl Schedule {
                 *self = Self::Calm;
                 Some(fault)
             }
+            Self::Since { since, begin, fault } => {
+                if what.starts_with(&**since) {
+                    *self = Self::Each(std::mem::take(begin), *fault);
+                }
+                None
+            }
+            Self::Each(begin, fault) => what.starts_with(&**begin).then_some(*fault),
             Self::Seeded(seeded) => seeded.decide(number, what, kind),
         }
     }

@@ -205,7 +205,7 @@ fn gap(pod: &PodPlan) -> String {
     match (pod.action, pod.expected_gap_seconds) {
         (Action::Handover, _) => "none".to_owned(),
         (Action::Evict, Some(0)) => "none".to_owned(),
-        (Action::Evict, Some(seconds)) => format!("~{seconds}s"),
+        (Action::Evict, Some(seconds)) => format!("<{seconds}s"),
         (Action::Evict, None) => "unknown".to_owned(),
         (Action::Wait | Action::Leave | Action::Refuse, _) => "-".to_owned(),
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cluster_model::budget::Room;
 use cluster_model::identity::{ObjectKey, PodId};
 use cluster_model::marks::{self, DetachRecord};
 use cluster_model::pod::Pod;
@@ -16,6 +17,8 @@ use super::input::{Moment, Reply};
 use super::step::{CONFLICT_PATIENCE, Detachment, State, Step, StepEnd};
 use super::{Engine, Goal, Target, Turn};
 use crate::event::Event;
+use crate::request::Removal;
+use crate::surge::crew;
 use crate::surge::detach::{self, Obstacle};
 use crate::wait::Wait;
 
@@ -26,8 +29,12 @@ const BUDGET_PATIENCE: Duration = Duration::from_secs(10);
 const COLLECTION_PATIENCE: Duration = Duration::from_secs(60);
 
 impl Engine {
-    /// Detaches a pod if its workload has a surge slot free.
+    /// Detaches a pod if its workload has a surge slot free, and no other pod of it was detached in vain.
     pub(super) fn begin_handover<'a>(&mut self, step: &mut Step, pod: &'a Pod, facts: &mut Facts<'a>, turn: &mut Turn) {
+        if let Some(wait) = self.stuck_on(pod, facts.cluster) {
+            let reason = format!("another pod of its workload was not replaced in time: it was waiting for {wait}");
+            return Self::give_up(step, reason, turn);
+        }
         let replica_set = pod.controller.as_ref().map(|controller| controller.uid.clone());
         let strength = replica_set.and_then(|uid| facts.strength(&uid, &self.readiness).cloned());
         let limit = strength.as_ref().and_then(|strength| {
@@ -36,16 +43,16 @@ impl Engine {
         });
         // A limit of 0 is an obstacle of its own, which the rules below name.
         if let Some(limit) = limit.filter(|limit| *limit > 0) {
-            return Self::wait(step, Wait::SurgeSlot { limit }, turn);
+            return self.wait_for_its_workload(step, Wait::SurgeSlot { limit }, facts.now, turn);
         }
         // Nobody can tell how strong a workload is while some of its pods cannot be told from strangers.
         if strength.as_ref().is_some_and(|strength| strength.is_ahead) {
-            return Self::wait(step, Wait::Rollout, turn);
+            return self.wait_for_its_workload(step, Wait::Rollout, facts.now, turn);
         }
         let patience = COLLECTION_PATIENCE.min(self.request.replacement_timeout);
         let detachable = match detach::judge(pod, facts.cluster, &self.circumstances) {
             Ok(detachable) => detachable,
-            Err(Obstacle::Rollout) => return Self::wait(step, Wait::Rollout, turn),
+            Err(Obstacle::Rollout) => return self.wait_for_its_workload(step, Wait::Rollout, facts.now, turn),
             // An owner that keeps several generations for a while may come to an end with that.
             Err(Obstacle::Generations)
                 if Self::may_pass(step, Wait::Rollout, self.request.replacement_timeout, facts.now, turn) =>
@@ -88,6 +95,19 @@ impl Engine {
         self.send(Target::Pod(pod.id.clone()), command, turn);
     }
 
+    /// Waits for what its workload is at, which others than this run may have to end. Where all other pods of the node wait
+    /// for this one, that is not waited for without end.
+    fn wait_for_its_workload(&self, step: &mut Step, wait: Wait, now: Moment, turn: &mut Turn) {
+        if !step.keeps_a_gate {
+            return Self::wait(step, wait, turn);
+        }
+        let reason =
+            format!("it answers for a webhook, all others wait for it, and it was waiting too long for {wait}");
+        if !Self::may_pass(step, wait, self.request.replacement_timeout, now, turn) {
+            Self::give_up(step, reason, turn);
+        }
+    }
+
     /// Whether something that may pass by itself is still waited for: so long at the most.
     fn may_pass(step: &mut Step, wait: Wait, patience: Duration, now: Moment, turn: &mut Turn) -> bool {
         if step.wait.as_ref() != Some(&wait) {
@@ -118,6 +138,7 @@ impl Engine {
                 return self.reattach(step, facts.cluster, turn);
             }
         }
+        let workload = crew::key_of(&detachment.record.replica_set_uid, facts.cluster).clone();
         match gate::judge(pod, &detachment, facts, &self.readiness) {
             Gate::Orphaned => {
                 let patience = COLLECTION_PATIENCE.min(self.request.replacement_timeout);
@@ -139,12 +160,16 @@ impl Engine {
                 if self.is_stopping() || now >= deadline {
                     let why = if self.is_stopping() { "the run was stopped" } else { "its replacement took too long" };
                     step.failure = Some(format!("{why}: it was waiting for {wait}"));
+                    if !self.is_stopping() {
+                        self.stuck.insert(workload, wait);
+                    }
                     return self.reattach(step, facts.cluster, turn);
                 }
                 Self::wake_at(turn, deadline);
                 Self::wait(step, wait, turn);
             }
             Gate::Serves => {
+                self.stuck.remove(&workload);
                 let since = *detachment.serves_since.get_or_insert_with(|| {
                     let replacement = detachment.replacement.clone();
                     let node = replacement.as_ref().and_then(|id| facts.cluster.pod(id)?.node.clone());
@@ -172,9 +197,34 @@ impl Engine {
                         Some(format!("PodDisruptionBudget {budget} counts replicas and cannot be computed with it"));
                     return self.reattach(step, facts.cluster, turn);
                 }
+                if let Some(wait) = self.shut_for_good(step, pod, facts.cluster) {
+                    if !Self::may_pass(step, wait.clone(), self.request.replacement_timeout, facts.now, turn) {
+                        step.failure =
+                            Some(format!("its workload asks for fewer pods by now, and it was waiting for {wait}"));
+                        self.reattach(step, facts.cluster, turn);
+                    }
+                    return;
+                }
+                step.turn_since = None;
                 self.evict(step, pod, facts, turn);
             }
         }
+    }
+
+    /// A budget that needs all pods that there are, and to which no other comes: the workload has those that it asks for, as
+    /// was found before. That happens when somebody shrinks it meanwhile.
+    fn shut_for_good(&self, step: &Step, pod: &Pod, cluster: &ClusterSnapshot) -> Option<Wait> {
+        if step.may_bypass || self.request.removal == Removal::Delete {
+            return None;
+        }
+        let Room::Closed(block) = cluster.room_for(pod) else { return None };
+        let budget = cluster.budget(&block.budget).filter(|budget| budget.is_computed())?;
+        let needs_all = budget.expected_pods > 0 && budget.desired_healthy >= budget.expected_pods;
+        needs_all.then(|| Wait::Budget {
+            budget: budget.key.clone(),
+            healthy: budget.current_healthy,
+            needed: budget.desired_healthy,
+        })
     }
 
     /// Whether other pods of a workload are there whose ReplicaSet is gone: then it was deleted without them, for another one

@@ -56,6 +56,7 @@ use crate::event::{Event, Stop};
 use crate::plan::{Action, DrainPlan};
 use crate::request::DrainRequest;
 use crate::surge::detach::Circumstances;
+use crate::wait::Wait;
 use guest_step::GuestStep;
 use node::NodeStep;
 use readiness::Readiness;
@@ -150,6 +151,8 @@ pub struct Engine {
     predecessors: BTreeMap<Uid, Predecessor>,
     /// The workloads whose owners make no other pod in the place of one that is gone, as was seen.
     solitary: std::collections::BTreeSet<Uid>,
+    /// The workloads of which a pod was not replaced in time, and what that was waiting for: no other one is begun.
+    stuck: BTreeMap<Uid, Wait>,
     next_command: u64,
     finished: bool,
 }
@@ -234,6 +237,7 @@ impl Engine {
             readiness: Readiness::default(),
             predecessors: BTreeMap::new(),
             solitary: std::collections::BTreeSet::new(),
+            stuck: BTreeMap::new(),
             next_command: 0,
             finished: false,
         }

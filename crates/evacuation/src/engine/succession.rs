@@ -5,7 +5,6 @@
 //! What is judged are pods, never a status: as many have to be Ready as there were before the last one went.
 
 use std::collections::BTreeSet;
-use std::mem::discriminant;
 use std::time::Duration;
 
 use cluster_model::identity::Uid;
@@ -62,13 +61,15 @@ impl Engine {
             Turnstile::Wait { wait, look_again, may_end } => (wait, look_again, may_end),
         };
         let now = facts.now.elapsed;
-        let is_same = step.wait.as_ref().is_some_and(|before| discriminant(before) == discriminant(&wait));
+        // A successor that is starting, and one that has been for too long, are one wait.
+        let is_same = matches!(step.wait, Some(Wait::Successor { .. } | Wait::Turn { .. }));
         if !is_same || !may_end {
             step.turn_since = None;
         }
         let since = *step.turn_since.get_or_insert(now);
         let deadline = since.saturating_add(self.request.replacement_timeout);
-        if now < deadline {
+        let stuck = self.stuck_on(pod, facts.cluster).filter(|_| may_end).cloned();
+        if now < deadline && stuck.is_none() {
             Self::wake_at(turn, look_again.min(deadline));
             return Self::wait(step, wait, turn);
         }
@@ -79,8 +80,18 @@ impl Engine {
             self.solitary.insert(crew.key().clone());
             return self.evict_in_turn(step, pod, facts, turn);
         }
+        // What keeps one pod's successor away keeps the others' away as well: they need not wait for that themselves.
+        let wait = stuck.unwrap_or(wait);
+        if let Some(crew) = Crew::of(pod, facts.cluster) {
+            self.stuck.insert(crew.key().clone(), wait.clone());
+        }
         let reason = format!("its workload's last pod was not replaced in time: it was waiting for {wait}");
         Self::give_up(step, reason, turn);
+    }
+
+    /// What another pod of the same workload was waiting for in vain until its time was over.
+    pub(super) fn stuck_on(&self, pod: &Pod, cluster: &ClusterSnapshot) -> Option<&Wait> {
+        self.stuck.get(Crew::of(pod, cluster)?.key())
     }
 
     /// Judges whether a pod may go now that will be missing until its successor is there. Clauses:

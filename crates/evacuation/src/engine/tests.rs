@@ -1,5 +1,6 @@
 //! What the engine guarantees, under every order of events that the generator can think of.
 
+mod deadlines;
 mod guest_world;
 mod guests;
 mod regressions;

@@ -10,6 +10,7 @@ use cluster_model::pod::Pod;
 use cluster_model::snapshot::ClusterSnapshot;
 use jiff::Timestamp;
 
+use super::gap::{self, Startup};
 use super::impact::impacts;
 use super::ledger::spend;
 use super::words::{consent_to_downtime, leave_words, refusal_words, warning_words};
@@ -203,7 +204,6 @@ fn plan_move(
         return (plan, None);
     }
     plan.warnings.extend(pod.wishes.objections.iter().map(|wish| format!("it asks to be left alone: {wish}")));
-    let startup = startup_of(pod, cluster);
     let grace = request.grace_seconds.map_or(pod.grace_seconds, i64::from);
     let grace = u64::try_from(grace).unwrap_or(0);
     let settle = request.settle_of(pod, cluster).as_secs();
@@ -217,7 +217,8 @@ fn plan_move(
             plan.action = Action::Handover;
             plan.method = Method::Detach;
             plan.reason = note.map(str::to_owned);
-            plan.estimate = startup.map(|startup| Estimate { low: startup + settle, high: startup + settle + grace });
+            plan.estimate = Startup::of(pod, cluster)
+                .map(|startup| Estimate { low: startup.usual + settle, high: startup.at_most() + settle + grace });
         }
         // A pod that does not serve has nothing to hand over, so that is no refusal even under --strategy=surge, whatever
         // else would be in the way.
@@ -234,8 +235,7 @@ fn plan_move(
             {
                 plan.warnings.push("goes when the last pod of its workload is replaced".to_owned());
             }
-            // Server time stamps are whole seconds: no start-up is so fast that a Ready pod leaves no gap.
-            plan.expected_gap_seconds = if pod.is_ready() { startup.map(|seconds| seconds.max(1)) } else { Some(0) };
+            plan.expected_gap_seconds = gap::expected(&plan, pod, grace, request, cluster, circumstances);
             plan.estimate = Some(Estimate { low: 0, high: grace });
         }
     }
@@ -367,17 +367,4 @@ fn daemon_set_presence(pod: &Pod, cluster: &ClusterSnapshot) -> DaemonSetPresenc
         Some(controller) if !known(&controller.uid) => DaemonSetPresence::Missing,
         _ => DaemonSetPresence::Exists,
     }
-}
-
-/// How long the pods of the same ReplicaSet or other controller took to become Ready, in seconds: the median over
-/// those that are Ready now.
-fn startup_of(pod: &Pod, cluster: &ClusterSnapshot) -> Option<u64> {
-    let owner = pod.controller.as_ref()?;
-    let siblings = cluster.pods_of(&pod.id.namespace).filter(|other| other.is_managed_by(&owner.uid));
-    let mut seconds: Vec<_> = siblings
-        .filter_map(|other| other.ready_since.map(|ready| ready.duration_since(other.created_at).as_secs()))
-        .filter_map(|seconds| u64::try_from(seconds).ok())
-        .collect();
-    seconds.sort_unstable();
-    seconds.get(seconds.len() / 2).copied()
 }

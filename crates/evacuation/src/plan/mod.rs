@@ -6,6 +6,7 @@ mod build;
 mod capacity;
 mod drift;
 mod foresight;
+mod gap;
 mod impact;
 mod ledger;
 mod words;
@@ -88,7 +89,8 @@ pub struct PodPlan {
     /// Why not by a handover, or why it stays; empty where nothing needs saying.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// For how long the workload is expected to be one ready pod short; `None`: not known.
+    /// For how long the workload is expected to be one ready pod short, at the most; `None`: nobody makes it again, or
+    /// none of its like is Ready to judge by.
     pub expected_gap_seconds: Option<u64>,
     /// How long the move may take; `None`: nothing to judge by.
     pub estimate: Option<Estimate>,

@@ -24,8 +24,7 @@ impl<'a> Crew<'a> {
 
     /// Which workload it is: the uid of the top owner.
     pub fn key(&self) -> &'a Uid {
-        let above = self.family.as_ref().and_then(|family| family.own.controller.as_ref());
-        above.map_or(self.owner, |above| &above.uid)
+        above(self.family.as_ref()).unwrap_or(self.owner)
     }
 
     /// Its pods, as far as the view shows them.
@@ -45,4 +44,13 @@ impl<'a> Crew<'a> {
         };
         wanted.and_then(|wanted| usize::try_from(wanted).ok())
     }
+}
+
+/// The key of the workload of a ReplicaSet, for pods that were detached from it.
+pub(crate) fn key_of<'a>(replica_set: &'a Uid, cluster: &'a ClusterSnapshot) -> &'a Uid {
+    above(Family::of(replica_set, cluster).as_ref()).unwrap_or(replica_set)
+}
+
+fn above<'a>(family: Option<&Family<'a>>) -> Option<&'a Uid> {
+    family.and_then(|family| family.own.controller.as_ref()).map(|above| &above.uid)
 }

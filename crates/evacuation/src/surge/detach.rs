@@ -264,6 +264,13 @@ fn adoption(pod: &Pod, relabelled: &Labels, cluster: &ClusterSnapshot) -> Result
     Ok(())
 }
 
+/// Whether a pod's successor cannot start before it has ended: both need the same volume, or the same place.
+pub(crate) fn needs_its_place(pod: &Pod, cluster: &ClusterSnapshot, circumstances: &Circumstances) -> bool {
+    let set = pod.controller.as_ref().and_then(|controller| cluster.replica_set(&controller.uid));
+    exclusive_claim(pod, cluster).is_some()
+        || set.is_some_and(|set| crowded_topology(pod, &pod.labels, set, cluster, circumstances).is_some())
+}
+
 /// Finds a claim that only one node may mount. A claim that is not known counts as one.
 fn exclusive_claim(pod: &Pod, cluster: &ClusterSnapshot) -> Option<ObjectKey> {
     pod.claims
@@ -276,12 +283,12 @@ fn exclusive_claim(pod: &Pod, cluster: &ClusterSnapshot) -> Option<ObjectKey> {
 /// stays: every domain that a new pod can reach already holds a pod that the term keeps away from.
 fn crowded_topology(
     pod: &Pod,
-    relabelled: &Labels,
+    labels: &Labels,
     set: &ReplicaSet,
     cluster: &ClusterSnapshot,
     circumstances: &Circumstances,
 ) -> Option<String> {
-    let in_the_way = set.template.anti_affinity.iter().filter(|term| term.selector.matches(relabelled));
+    let in_the_way = set.template.anti_affinity.iter().filter(|term| term.selector.matches(labels));
     for term in in_the_way {
         let domain = |name: &NodeName| cluster.node(name).and_then(|node| node.labels.get(&term.topology_key));
         let taken: BTreeSet<_> = cluster

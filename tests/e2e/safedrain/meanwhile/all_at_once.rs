@@ -11,7 +11,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use serde_json::json;
 
-use super::flock::Flock;
+use super::super::flock::Flock;
 use super::kinds::{self, DRAINED_TWICE, open_room};
 use super::{assert_only_the_node_is_marked, patch_deployment, until_detached, until_it_has};
 

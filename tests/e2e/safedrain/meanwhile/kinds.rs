@@ -5,7 +5,7 @@ use e2e::{Kubectl, Namespace};
 use futures::future::join_all;
 use serde_json::{Value, json};
 
-use super::flock::Flock;
+use super::super::flock::Flock;
 use super::patch_deployment;
 
 /// The label of the pods that a stranger's drain of the same node chooses as well.

@@ -15,7 +15,6 @@
 mod all_at_once;
 mod deletions;
 mod failures;
-mod flock;
 mod kinds;
 mod rollouts;
 mod scaling;

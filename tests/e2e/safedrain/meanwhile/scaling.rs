@@ -1,10 +1,10 @@
 //! A workload gets another size while its pods are handed over: a user's wish, or an autoscaler's.
 
-use e2e::{Kubectl, Metrics, Namespace};
+use e2e::{ControlPlane, Kubectl, Metrics, Namespace, Plugin};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 
-use super::{Scene, until_it_has};
+use super::{Scene, assert_only_the_node_is_marked, until_it_has};
 
 async fn wanted(ns: &Namespace) -> Option<i32> {
     ns.api::<Deployment>().get("web").await.unwrap().spec.unwrap().replicas
@@ -51,6 +51,37 @@ async fn a_workload_that_a_user_wants_no_pod_of_leaves_without_a_replacement() {
     let ended = scene.resolves().await;
     ended.web_had(0, 0);
     assert!(ended.ns.pods("app=web").await.is_empty(), "{}", ended.run);
+}
+
+/// The budget counts the detached pod, which is the only one left, and needs one.
+#[tokio::test]
+async fn a_budget_that_no_replacement_will_open_is_told_at_the_deadline_and_the_pod_serves_on() {
+    let ns = Namespace::fresh(ControlPlane::shared(), "mw-scale-budget").await;
+    let scene = Scene::begun_with(ns, 1, &["--replacement-timeout=8s"], async |ns| {
+        ns.deployment("web").exit_after("200ms").ready().await;
+        ns.budget("web").min_available(1).ready().await;
+    })
+    .await;
+    let Scene { ns, old, mut recorder, running } = scene;
+    Kubectl::run(&ns, ["scale", "deployment", "web", "--replicas=0"]).await.expect_code(0);
+    until_it_has(&ns, "web", 0).await;
+    ns.node("new").create().await;
+    let run = running.wait().await.expect_code(4);
+    let told = [
+        "its workload asks for fewer pods by now, and it was waiting for PodDisruptionBudget",
+        "(needs 1 healthy pods, has 1)",
+        "it cannot be attached again either: its workload was scaled to 0",
+    ];
+    for words in told {
+        assert!(run.stderr.contains(words), "{words:?}\n{run}");
+    }
+    assert_eq!(recorder.counts("web"), [1], "{run}");
+    // Somebody wants it again: the same command goes on.
+    Kubectl::run(&ns, ["scale", "deployment", "web", "--replicas=1"]).await.expect_code(0);
+    let again = Plugin::safedrain(&ns).args([old.as_str(), "--settle=0s"]).run().await.expect_code(0);
+    recorder.stop().await;
+    assert_eq!(recorder.fewest_ready("web"), 1, "{again}");
+    assert_only_the_node_is_marked(&ns, &old, &again).await;
 }
 
 #[tokio::test]

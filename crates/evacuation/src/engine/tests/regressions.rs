@@ -10,7 +10,7 @@ use crate::engine::Turn;
 use crate::event::Event;
 
 /// One replica on the only node.
-const SMALL: Shape = Shape {
+pub(super) const SMALL: Shape = Shape {
     replicas: 1,
     on_old: 1,
     old_nodes: 1,

@@ -304,12 +304,7 @@ impl World {
     /// One round in which everything that can happen does.
     pub(super) fn pass(&mut self) {
         for _ in 0..4 {
-            while !self.requests.is_empty() {
-                self.act(Act::Execute(0));
-            }
-            while !self.answers.is_empty() {
-                self.act(Act::Answer(0));
-            }
+            self.answer_all();
         }
         self.sync_all();
         self.act(Act::Exit(0));
@@ -318,6 +313,16 @@ impl World {
         }
         self.deliver_all();
         self.act(Act::Time);
+    }
+
+    /// Everything that was asked for is done, and answered.
+    pub(super) fn answer_all(&mut self) {
+        while !self.requests.is_empty() {
+            self.act(Act::Execute(0));
+        }
+        while !self.answers.is_empty() {
+            self.act(Act::Answer(0));
+        }
     }
 
     /// Every controller acts once, and every pod is scheduled and Ready.

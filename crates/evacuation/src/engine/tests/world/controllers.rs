@@ -180,6 +180,17 @@ impl World {
         });
     }
 
+    /// The same for all of those whose names begin like this, and for no other.
+    pub(in super::super) fn make_ready_of(&mut self, prefix: &str) {
+        let is_starting = |pod: &&Pod| pod.ready_since.is_none() && pod.is_active() && pod.node.is_some();
+        let starting = self.pods.values().filter(is_starting).map(|pod| pod.id.clone());
+        let meant: Vec<_> = starting.filter(|id| id.name.starts_with(prefix)).collect();
+        for id in meant {
+            let since = self.wall();
+            self.change(&id, |pod| pod.ready_since = Some(since));
+        }
+    }
+
     pub(super) fn sync_endpoints(&mut self) {
         let is_behind = |pod: &&Pod| pod.is_ready() && pod.labels.get("app").is_some_and(|app| app == "web");
         let endpoints = self.pods.values().filter(is_behind).map(|pod| pod.id.uid.clone()).collect();
@@ -235,6 +246,12 @@ impl World {
             set.replicas == wanted && size(self.owned(set).len()) == wanted
         };
         self.sets.iter().enumerate().all(has_all)
+    }
+
+    /// Nobody wants a pod of the workload any more.
+    pub(in super::super) fn scale_to_nothing(&mut self) {
+        self.is_hostile = true;
+        self.desired = 0;
     }
 
     pub(super) fn scale(&mut self, by: i32) {
