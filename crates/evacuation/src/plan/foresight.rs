@@ -35,6 +35,8 @@ pub struct Ground {
     pub imagined: usize,
     /// What this user may not see, by the plurals.
     pub unseen: BTreeSet<String>,
+    /// The pods whose replacements the server would not make, each with its words.
+    pub refused: BTreeMap<Uid, String>,
 }
 
 /// Whether somebody makes the pod again elsewhere.
@@ -42,9 +44,9 @@ fn comes_back(pod: &PodPlan) -> bool {
     matches!(pod.action, Action::Handover | Action::Evict) && !pod.is_lost
 }
 
-/// Whether any pod of a plan has to find a place.
-pub fn may_move(plan: &DrainPlan) -> bool {
-    plan.pods().any(|(_, pod)| comes_back(pod))
+/// The pods of a plan that have to find a place.
+pub fn moving(plan: &DrainPlan) -> impl Iterator<Item = &PodPlan> {
+    plan.pods().map(|(_, pod)| pod).filter(|pod| comes_back(pod))
 }
 
 /// The moves of a plan, in its order: of the pods that somebody makes again. `pods` are those on the nodes, `templates` what
@@ -179,6 +181,10 @@ impl Told<'_> {
             let nodes = prospect.nodes.iter().take(NAMED_NODES).cloned().collect();
             Forecast { fits, nodes, reason }
         };
+        if let Some(words) = ground.refused.get(&one.pod) {
+            let why = format!("the server would not make its replacement: {words}");
+            return (say(Fits::No, Some(why.clone())), one.stays.then(|| format!("{why}{SERVES_ON}")));
+        }
         let quota = ground.quotas.iter().find_map(|quota| Some((quota, quota.lacks(&one.candidate)?)));
         if let Some((quota, resource)) = quota.filter(|_| one.stays) {
             let why = format!("ResourceQuota {} leaves no room for one pod more ({resource})", quota.key.name);
