@@ -8,8 +8,7 @@ use super::{Action, Estimate, NodePlan, PodPlan};
 /// many at a time as it allows. Pods of whose like none was seen to start are left out; `None`: nothing is known of any.
 pub(super) fn of_run(nodes: &[NodePlan]) -> Option<Estimate> {
     let known: Vec<_> = nodes.iter().filter_map(of_node).collect();
-    let moves = nodes.iter().flat_map(|node| &node.pods).any(is_moving);
-    (!known.is_empty() || !moves)
+    (!known.is_empty())
         .then(|| Estimate { low: known.iter().map(|one| one.low).sum(), high: known.iter().map(|one| one.high).sum() })
 }
 
