@@ -94,7 +94,7 @@ type rejection struct {
 	// Plugin is the first plugin that rejects.
 	Plugin  string   `json:"plugin"`
 	Reasons []string `json:"reasons"`
-	// Failed says that the plugin could not tell, which ends the attempt to schedule the pod for all nodes.
+	// Failed says that the plugin could not tell, there or on another node, which ends the attempt to schedule the pod.
 	Failed bool `json:"failed,omitempty"`
 }
 
@@ -298,6 +298,7 @@ func judge(ctx context.Context, scheduler framework.Framework, snapshot *interna
 		return everywhere(status), nil
 	}
 	verdict := map[string]*rejection{}
+	failures := sets.New[string]()
 	for _, node := range nodes {
 		name := node.Node().Name
 		if left != nil && !left.AllNodes() && !left.NodeNames.Has(name) {
@@ -311,6 +312,17 @@ func judge(ctx context.Context, scheduler framework.Framework, snapshot *interna
 		verdict[name] = nil
 		if status := scheduler.RunFilterPlugins(ctx, state, pod, node); !status.IsSuccess() {
 			verdict[name] = rejectedBy(status)
+			if verdict[name].Failed {
+				failures.Insert(name)
+			}
+		}
+	}
+	// The scheduler gives the attempt up when a filter fails on any node; the first by name stands for those that do.
+	for _, failed := range sets.List(failures)[:min(1, failures.Len())] {
+		for name := range verdict {
+			if verdict[name] == nil {
+				verdict[name] = verdict[failed]
+			}
 		}
 	}
 	return verdict, nil

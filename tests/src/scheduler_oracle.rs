@@ -41,7 +41,7 @@ pub struct Rejection {
     /// Its reasons, in its own words.
     #[serde(default)]
     pub reasons: Option<Vec<String>>,
-    /// The plugin could not tell, which ends the attempt to schedule the pod for all nodes.
+    /// The plugin could not tell, there or on another node, which ends the attempt to schedule the pod.
     #[serde(default)]
     pub failed: bool,
 }

@@ -40,8 +40,9 @@ fn disks(volumes: &[PodVolume]) -> impl Iterator<Item = &Disk> {
     })
 }
 
-/// Whether a pod on any node mounts the claim.
+/// Whether a pod on any node mounts the claim. One for which it was made is not looked at.
 fn is_used(namespace: &str, claim: &str, cluster: &Cluster) -> bool {
     let mut residents = cluster.nodes().flat_map(Node::residents).filter(|resident| resident.namespace == namespace);
-    residents.any(|resident| resident.volumes.iter().any(|volume| volume.claim() == Some(claim)))
+    let mounts = |volume: &PodVolume| matches!(volume, PodVolume::Claim(name) if name == claim);
+    residents.any(|resident| resident.volumes.iter().any(mounts))
 }
