@@ -70,12 +70,13 @@ impl Rehearsal<'_> {
         if job.dry_run == DryRun::Server {
             rehearsed = ask_server(session, self.output, plan, observation).await?;
         }
-        let moves = plan::moves(plan, &view.leaving, |pod| {
+        let mut moves = plan::moves(plan, &view.leaving, |pod| {
             let uid = controller(pod, observation)?.uid;
             rehearsed.made.get(&uid).or_else(|| observation.templates.get(&uid)).cloned()
         });
         let candidates: Vec<_> = moves.iter().map(|one| &one.candidate).collect();
         view.look_behind(&session.access, &candidates).await.map_err(|error| list_failed(session, &error))?;
+        view.blur(moves.iter_mut().map(|one| &mut one.candidate));
         // Only where a pod is handed over does its namespace hold one more for a while.
         let crowded: BTreeSet<_> =
             moves.iter().filter(|one| one.stays).map(|one| one.candidate.resident.namespace.clone()).collect();
@@ -85,7 +86,6 @@ impl Rehearsal<'_> {
             grown_by: onto.filter(|onto| onto.grows).map(|_| "the pool grows".to_owned()),
             quotas: quotas.map_err(|error| list_failed(session, &error))?,
             imagined: job.imagined_nodes,
-            unseen: view.unseen.clone(),
             refused: rehearsed.refused,
         };
         let foresight = Foresight::look(plan, &moves, &mut view.cluster, &ground);

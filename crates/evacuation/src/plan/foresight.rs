@@ -33,8 +33,6 @@ pub struct Ground {
     pub quotas: Vec<Quota>,
     /// How many nodes like the first of those that leave are imagined besides: `--with-nodes`.
     pub imagined: usize,
-    /// What this user may not see, by the plurals.
-    pub unseen: BTreeSet<String>,
     /// The pods whose replacements the server would not make, each with its words.
     pub refused: BTreeMap<Uid, String>,
 }
@@ -190,10 +188,6 @@ impl Told<'_> {
             let why = format!("ResourceQuota {} leaves no room for one pod more ({resource})", quota.key.name);
             return (say(Fits::No, Some(why.clone())), Some(format!("{why}{SERVES_ON}")));
         }
-        let unseen = self.unseen_for(one);
-        if let Some(plurals) = unseen.filter(|_| prospect.fits != scheduler::Fits::No) {
-            return (say(Fits::Unknown, Some(format!("you may not list {plurals}"))), None);
-        }
         match prospect.fits {
             scheduler::Fits::Yes => (say(Fits::Yes, None), None),
             scheduler::Fits::Unknown => (say(Fits::Unknown, Some(prospect.unknown.join("; "))), None),
@@ -249,19 +243,6 @@ impl Told<'_> {
         } else {
             format!("{them} room for it, but not for all that are to leave, in every order")
         }
-    }
-
-    /// What would have to be seen to be sure of this pod.
-    fn unseen_for(&self, one: &Move) -> Option<String> {
-        let has_claims = one.candidate.resident.volumes.iter().any(|volume| volume.claim().is_some());
-        let asks_for_devices = one.candidate.resident.requests.others.keys().any(|name| name.contains('/'));
-        let matters = |plural: &&String| match plural.as_str() {
-            "namespaces" => true,
-            "deviceclasses" => asks_for_devices,
-            _ => has_claims,
-        };
-        let plurals: Vec<_> = self.ground.unseen.iter().filter(matters).map(String::as_str).collect();
-        (!plurals.is_empty()).then(|| plurals.join(" and "))
     }
 }
 
