@@ -20,7 +20,7 @@ use crate::request::DrainRequest;
 const NAMED_NODES: usize = 20;
 
 /// What becomes of a pod that is handed over and whose replacement finds no place.
-const SERVES_ON: &str = ": the old pod stays and serves on until there is a place";
+const SERVES_ON: &str = ": the old pod stays where it is until there is a place";
 
 /// The ground on which new pods are to stand.
 #[derive(Clone, Debug, Default)]
