@@ -62,7 +62,7 @@ fn reachable_from(dice: &mut Dice, nodes: &[String], one_node: bool) -> Value {
             {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}]},
         ]}});
     }
-    let terms: Vec<_> = (0..1 + dice.below(2))
+    let terms: Vec<_> = (0..=dice.below(2))
         .map(|_| {
             let operator = *dice.pick(&["In", "In", "In", "NotIn"]);
             let key =
