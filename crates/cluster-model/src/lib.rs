@@ -40,6 +40,7 @@ pub mod precedence;
 pub mod quantity;
 pub mod quorum;
 pub mod resources;
+pub mod route;
 pub mod selector;
 pub mod service;
 pub mod snapshot;

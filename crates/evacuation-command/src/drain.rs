@@ -24,7 +24,7 @@ use crate::job::{Job, Targets};
 use crate::keeping;
 use crate::look::{self, Look};
 use crate::pools::{self, Joined, Onto, Pools};
-use crate::render::{self, Narrator, Page, Voice};
+use crate::render::{self, Narrator, Pace, Page, Voice};
 use crate::session::{self, Session, now};
 use crate::{telling, whole_file};
 
@@ -261,7 +261,8 @@ impl Drain<'_> {
         let homes = telling::homes(&plan, view.cluster());
         let mut record = RunRecord::default();
         let end = {
-            let mut narrator = Narrator::new(self.output, self.voice(), &self.job.request);
+            let pace = Pace::new(now(), plan.estimate);
+            let mut narrator = Narrator::new(self.output, self.voice(), &self.job.request, pace);
             let report = |news: News<'_>| self.tell(&mut narrator, &mut record, &news);
             run::run(&mut engine, &mut view, access, &guard, interrupts, report).await
         };

@@ -22,10 +22,11 @@ use kubectl_common::report::Output;
 use scheduler_forecast::Cluster;
 
 use crate::failure::{CommandError, call_failed, list_failed};
+use crate::foresight::Rehearsal;
 use crate::job::{Job, Targets};
 use crate::pools::{Onto, Pools};
 use crate::session::{Session, now};
-use crate::{foresight, guests, nodes, rights};
+use crate::{guests, nodes, rights};
 
 /// The plugins that leave marks on nodes. A mark that names another program is no reason to print that name.
 const PLUGINS: [&str; 2] = ["safedrain", "vmievict"];
@@ -113,7 +114,8 @@ pub(crate) async fn look(
             preflight::denied_patches(&session.access, &plan, &observation.cluster, now()).await;
         plan = make(&circumstances);
     }
-    foresight::foresee(job, session, output, fleet, &observation, onto.as_ref(), &mut plan).await?;
+    let rehearsal = Rehearsal { job, session, output, observation: &observation, onto: onto.as_ref() };
+    rehearsal.hold(fleet, &mut plan).await?;
     if let Some(installation) = &installation
         && job.dry_run == DryRun::Server
         && missing.is_empty()

@@ -22,7 +22,7 @@ use serde::Serialize;
 use crate::document::{DocumentEvent, EventLine, Header};
 use crate::failure::{CommandError, count, list_failed};
 use crate::job::Job;
-use crate::render::{Narrator, Voice};
+use crate::render::{Narrator, Pace, Voice};
 use crate::session::{self, Session, now};
 use crate::{guests, look, nodes, rights, telling};
 
@@ -109,7 +109,7 @@ pub(crate) async fn run(job: &Job, named: &[NodeName], output: &Output) -> Resul
         OutputFormat::Table | OutputFormat::Wide => Voice::Lines,
         OutputFormat::Json | OutputFormat::Yaml | OutputFormat::Jsonl => Voice::Talk,
     };
-    let mut narrator = Narrator::new(output, voice, &request);
+    let mut narrator = Narrator::new(output, voice, &request, Pace::new(now(), None));
     let mut released = Vec::new();
     let report = |news: News<'_>| match news {
         News::Event(event) => {

@@ -99,7 +99,7 @@ fn a_plan_has_the_fields_of_the_contract() {
                 "interruption": "none: nothing is done", "warnings": [], "remedy": "--non-migratable=restart",
             },
         ],
-        "strayLaunchers": [], "incoming": [], "services": [], "budgets": [],
+        "strayLaunchers": [], "incoming": [], "services": [], "budgets": [], "estimate": null, "capacity": null,
         "refusals": [{
             "node": "n1", "namespace": "shop", "name": "unable", "uid": "uid-unable", "kind": "virtualMachine",
             "message": message, "remedy": "--non-migratable=restart",

@@ -14,6 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 use kubectl_common::report::Output;
 
 use super::notes::listed;
+use super::pace::Pace;
 
 /// A wait that lasts longer is told even where nobody looks at a spinner.
 const WORTH_TELLING: SignedDuration = SignedDuration::from_secs(5);
@@ -40,6 +41,8 @@ pub(crate) struct Narrator<'a> {
     deleted: BTreeSet<PodId>,
     /// The nodes that were said to hold virtual machines still.
     holding: BTreeSet<NodeName>,
+    /// How long the run was said to take, and when it began.
+    pace: Pace,
 }
 
 struct Waiting<W = Wait> {
@@ -49,9 +52,10 @@ struct Waiting<W = Wait> {
 }
 
 impl<'a> Narrator<'a> {
-    pub(crate) fn new(output: &'a Output, voice: Voice, request: &DrainRequest) -> Self {
+    pub(crate) fn new(output: &'a Output, voice: Voice, request: &DrainRequest, pace: Pace) -> Self {
         let (removal, moves) = (request.removal, request.moves);
         Self {
+            pace,
             output,
             voice,
             removal,
@@ -181,7 +185,8 @@ impl<'a> Narrator<'a> {
             let longest = self.vm_waits.iter().min_by_key(|(_, waiting)| waiting.since);
             longest.map(|(vm, waiting)| format!("; virtual machine {vm} waits for {}", waiting.wait))
         });
-        self.output.status(&format!("{done}/{all} done{}", waiting.unwrap_or_default()));
+        let left = self.pace.left(done, all, now).unwrap_or_default();
+        self.output.status(&format!("{done}/{all} done{left}{}", waiting.unwrap_or_default()));
         for (pod, waiting) in &mut self.waits {
             if !waiting.told && now.duration_since(waiting.since) >= WORTH_TELLING {
                 waiting.told = true;

@@ -9,7 +9,8 @@ use kubectl_common::report::{Cell, Table, Tone};
 
 use super::bystanders::Bystanders;
 use super::capacity::capacity_line;
-use super::notes::{Notes, listed};
+use super::notes::{Notes, at_most, listed};
+use super::pace;
 use super::vms;
 use crate::failure::count;
 
@@ -31,10 +32,10 @@ pub(crate) struct Page<'a> {
 /// Draws a plan.
 pub(crate) fn plan_text(plan: &DrainPlan, page: &Page<'_>) -> String {
     let mut sections = vec![page.identity.to_string()];
+    sections.extend(service_table(plan, page.width));
     for node in &plan.nodes {
         sections.extend(node_sections(node, plan, page));
     }
-    sections.extend(service_table(plan, page.width));
     sections.extend(budget_table(plan, page));
     sections.extend(plan.capacity.as_ref().and_then(capacity_line));
     if !plan.refusals.is_empty() {
@@ -92,18 +93,22 @@ fn pod_lines(node: &NodePlan, page: &Page<'_>) -> Vec<String> {
         pods.into_iter().partition(|pod| pod.action != Action::Leave || page.format == OutputFormat::Wide);
     let mut table = Table::new(["ACTION", "GAP", "FITS", "POD", "OWNER"]);
     let mut notes = Notes::default();
-    for pod in shown {
+    for alike in folded(&shown, page.format) {
+        let Some(pod) = alike.first() else { continue };
         let owner = pod.owner.as_ref().map(|owner| format!("{}/{}", owner.kind, owner.name));
+        let names: Vec<_> = alike.iter().map(|pod| pod.pod.to_string()).collect();
         table.row([
             action_cell(pod),
             Cell::from(gap(pod)),
             fits_cell(pod),
-            Cell::from(pod.pod.to_string()),
+            Cell::from(at_most(1, &names)),
             Cell::from(owner.unwrap_or_else(|| "<none>".to_owned())),
         ]);
         // A refusal is told in full at the end.
-        let reasons = pod.reason.iter().filter(|_| pod.action != Action::Refuse).chain(&pod.warnings);
-        reasons.for_each(|reason| notes.add(&pod.pod.to_string(), reason));
+        let reasons = || pod.reason.iter().filter(|_| pod.action != Action::Refuse).chain(&pod.warnings);
+        for name in &names {
+            reasons().for_each(|reason| notes.add(name, reason));
+        }
     }
     if !table.is_empty() {
         lines.push(table.render(page.width));
@@ -129,8 +134,32 @@ fn goes_with_its_guest(pod: &PodPlan, cluster: &ClusterSnapshot) -> bool {
     is_guests && cluster.virtualization().is_known()
 }
 
+/// Pods of one workload that are told alike, together; with `-o wide` each by itself.
+fn folded<'a>(pods: &[&'a PodPlan], format: OutputFormat) -> Vec<Vec<&'a PodPlan>> {
+    let is_alike = |one: &PodPlan, other: &PodPlan| {
+        one.owner.is_some()
+            && (&one.owner, &one.pod.namespace) == (&other.owner, &other.pod.namespace)
+            && (one.action, one.method, one.expected_gap_seconds)
+                == (other.action, other.method, other.expected_gap_seconds)
+            && one.forecast.fits == other.forecast.fits
+            && (&one.reason, &one.warnings) == (&other.reason, &other.warnings)
+    };
+    let mut groups: Vec<Vec<&PodPlan>> = Vec::new();
+    for pod in pods {
+        let known = groups.iter_mut().find(|group| group.first().is_some_and(|first| is_alike(first, pod)));
+        match known.filter(|_| format != OutputFormat::Wide) {
+            Some(group) => group.push(pod),
+            None => groups.push(vec![pod]),
+        }
+    }
+    groups
+}
+
 fn service_table(plan: &DrainPlan, width: Option<u16>) -> Option<String> {
-    let mut table = Table::new(["SERVICE", "READY NOW", "FEWEST"]);
+    let has_routes = plan.services.iter().any(|service| !service.routes.is_empty());
+    let headings = ["SERVICE", "READY NOW", "FEWEST", "REACHED BY"];
+    let mut table = Table::new(headings.into_iter().take(if has_routes { 4 } else { 3 }));
+
     for service in &plan.services {
         let tone = match service.ready_worst {
             0 => Tone::Bad,
@@ -141,6 +170,7 @@ fn service_table(plan: &DrainPlan, width: Option<u16>) -> Option<String> {
             Cell::from(format!("{}/{}", service.namespace, service.name)),
             Cell::from(service.ready_now.to_string()),
             Cell::new(service.ready_worst.to_string(), tone),
+            Cell::from(at_most(3, &service.routes)),
         ]);
     }
     (!table.is_empty()).then(|| table.render(width))
@@ -216,12 +246,21 @@ fn verdict_line(plan: &DrainPlan, moves: Moves) -> String {
     match plan.verdict() {
         Verdict::Refused => format!("Refused: {} in the way of draining {nodes}.", obstacles(plan)),
         Verdict::Ready => {
-            format!("Ready: {nodes}, {}.", moving(plan, moves, "evicted, no Service loses a ready endpoint"))
+            let moving = moving(plan, moves, "evicted, no Service loses a ready endpoint");
+            format!("Ready: {nodes}, {moving}.{}", duration(plan, moves))
         }
         Verdict::ReadyWithGaps => {
-            format!("Ready, with gaps: {nodes}, {}.", moving(plan, moves, "evicted before a replacement is there"))
+            let moving = moving(plan, moves, "evicted before a replacement is there");
+            format!("Ready, with gaps: {nodes}, {moving}.{}", duration(plan, moves))
         }
     }
+}
+
+/// How long it may take, by how long pods of the same workloads took.
+fn duration(plan: &DrainPlan, moves: Moves) -> String {
+    let is_for_pods = moves == Moves::Everything && plan.vms.is_empty();
+    let estimate = plan.estimate.filter(|estimate| is_for_pods && estimate.high > 0);
+    estimate.map(|estimate| format!(" It may take {}.", pace::range(estimate))).unwrap_or_default()
 }
 
 /// What stands in the way: `2 virtual machines and 1 pod`.

@@ -10,6 +10,7 @@ use cluster_model::pod::Pod;
 use cluster_model::snapshot::ClusterSnapshot;
 use jiff::Timestamp;
 
+use super::duration;
 use super::gap::{self, Startup};
 use super::impact::impacts;
 use super::ledger::spend;
@@ -60,7 +61,8 @@ pub fn build(
     refusals.extend(too_many);
     let services = impacts(&nodes, request, cluster);
     let Guests { vms, stray_launchers, incoming } = guests;
-    DrainPlan { nodes, vms, stray_launchers, incoming, services, budgets, capacity: None, refusals }
+    let estimate = duration::of_run(&nodes);
+    DrainPlan { nodes, vms, stray_launchers, incoming, services, budgets, estimate, capacity: None, refusals }
 }
 
 /// What the plan holds of virtual machines.
@@ -141,6 +143,7 @@ pub fn plan_pod(
         reason: None,
         expected_gap_seconds: Some(0),
         estimate: None,
+        at_a_time: u32::MAX,
         forecast: Forecast::default(),
         warnings: Vec::new(),
         remedy: None,
@@ -216,6 +219,7 @@ fn plan_move(
         Ok(note) => {
             plan.action = Action::Handover;
             plan.method = Method::Detach;
+            plan.at_a_time = surge_of(pod, request, cluster, circumstances);
             plan.reason = note.map(str::to_owned);
             plan.estimate = Startup::of(pod, cluster)
                 .map(|startup| Estimate { low: startup.usual + settle, high: startup.at_most() + settle + grace });
@@ -233,6 +237,7 @@ fn plan_move(
             if request.takes_turns(pod, false)
                 && Crew::of(pod, cluster).is_some_and(|crew| crew.members(cluster).count() > 1)
             {
+                plan.at_a_time = 1;
                 plan.warnings.push("goes when the last pod of its workload is replaced".to_owned());
             }
             plan.expected_gap_seconds = gap::expected(&plan, pod, grace, request, cluster, circumstances);
@@ -286,6 +291,15 @@ pub(crate) fn may_hand_over(
         Err(obstacle) if obstacle.is_passing() => Ok(Some("waits until the rollout of its Deployment has ended")),
         Err(obstacle) => Err(Some(obstacle)),
     }
+}
+
+/// How many pods of a workload are handed over side by side.
+fn surge_of(pod: &Pod, request: &DrainRequest, cluster: &ClusterSnapshot, circumstances: &Circumstances) -> u32 {
+    let limit = detach::judge(pod, cluster, circumstances).ok().map(|detachable| {
+        let replicas = cluster.replica_set(&detachable.replica_set).map_or(0, |set| set.replicas);
+        request.surge_limit(detachable.max_surge, replicas)
+    });
+    limit.and_then(|limit| u32::try_from(limit).ok()).unwrap_or(1)
 }
 
 fn may_surge(detachable: &Detachable, request: &DrainRequest, cluster: &ClusterSnapshot) -> bool {

@@ -33,8 +33,8 @@ pub struct Ground {
     pub quotas: Vec<Quota>,
     /// How many nodes like the first of those that leave are imagined besides: `--with-nodes`.
     pub imagined: usize,
-    /// What this user may not see, by the plurals.
-    pub unseen: BTreeSet<String>,
+    /// The pods whose replacements the server would not make, each with its words.
+    pub refused: BTreeMap<Uid, String>,
 }
 
 /// Whether somebody makes the pod again elsewhere.
@@ -42,9 +42,9 @@ fn comes_back(pod: &PodPlan) -> bool {
     matches!(pod.action, Action::Handover | Action::Evict) && !pod.is_lost
 }
 
-/// Whether any pod of a plan has to find a place.
-pub fn may_move(plan: &DrainPlan) -> bool {
-    plan.pods().any(|(_, pod)| comes_back(pod))
+/// The pods of a plan that have to find a place.
+pub fn moving(plan: &DrainPlan) -> impl Iterator<Item = &PodPlan> {
+    plan.pods().map(|(_, pod)| pod).filter(|pod| comes_back(pod))
 }
 
 /// The moves of a plan, in its order: of the pods that somebody makes again. `pods` are those on the nodes, `templates` what
@@ -179,14 +179,14 @@ impl Told<'_> {
             let nodes = prospect.nodes.iter().take(NAMED_NODES).cloned().collect();
             Forecast { fits, nodes, reason }
         };
+        if let Some(words) = ground.refused.get(&one.pod) {
+            let why = format!("the server would not make its replacement: {words}");
+            return (say(Fits::No, Some(why.clone())), one.stays.then(|| format!("{why}{SERVES_ON}")));
+        }
         let quota = ground.quotas.iter().find_map(|quota| Some((quota, quota.lacks(&one.candidate)?)));
         if let Some((quota, resource)) = quota.filter(|_| one.stays) {
             let why = format!("ResourceQuota {} leaves no room for one pod more ({resource})", quota.key.name);
             return (say(Fits::No, Some(why.clone())), Some(format!("{why}{SERVES_ON}")));
-        }
-        let unseen = self.unseen_for(one);
-        if let Some(plurals) = unseen.filter(|_| prospect.fits != scheduler::Fits::No) {
-            return (say(Fits::Unknown, Some(format!("you may not list {plurals}"))), None);
         }
         match prospect.fits {
             scheduler::Fits::Yes => (say(Fits::Yes, None), None),
@@ -243,19 +243,6 @@ impl Told<'_> {
         } else {
             format!("{them} room for it, but not for all that are to leave, in every order")
         }
-    }
-
-    /// What would have to be seen to be sure of this pod.
-    fn unseen_for(&self, one: &Move) -> Option<String> {
-        let has_claims = one.candidate.resident.volumes.iter().any(|volume| volume.claim().is_some());
-        let asks_for_devices = one.candidate.resident.requests.others.keys().any(|name| name.contains('/'));
-        let matters = |plural: &&String| match plural.as_str() {
-            "namespaces" => true,
-            "deviceclasses" => asks_for_devices,
-            _ => has_claims,
-        };
-        let plurals: Vec<_> = self.ground.unseen.iter().filter(matters).map(String::as_str).collect();
-        (!plurals.is_empty()).then(|| plurals.join(" and "))
     }
 }
 

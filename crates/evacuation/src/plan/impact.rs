@@ -34,7 +34,8 @@ pub(super) fn impacts(nodes: &[NodePlan], request: &DrainRequest, cluster: &Clus
         .map(|(service, lost)| {
             let ready_now = cluster.ready_endpoints(&service).len();
             let ready_worst = ready_now.saturating_sub(lost);
-            ServiceImpact { namespace: service.namespace, name: service.name, ready_now, ready_worst }
+            let ObjectKey { namespace, name } = service;
+            ServiceImpact { namespace, name, ready_now, ready_worst, routes: Vec::new() }
         })
         .collect()
 }

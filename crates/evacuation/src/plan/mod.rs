@@ -5,6 +5,7 @@
 mod build;
 mod capacity;
 mod drift;
+mod duration;
 mod foresight;
 mod gap;
 mod impact;
@@ -15,7 +16,7 @@ pub(crate) use build::may_hand_over;
 pub use build::{build, plan_pod};
 pub use capacity::{Capacity, Missing, MoreNodes};
 pub use drift::{Drift, between};
-pub use foresight::{Foresight, Ground, may_move, moves, remember};
+pub use foresight::{Foresight, Ground, moves, moving, remember};
 pub use ledger::BudgetSpend;
 pub use words::consent_to_downtime;
 
@@ -42,6 +43,8 @@ pub struct DrainPlan {
     pub services: Vec<ServiceImpact>,
     /// The budgets that moved pods are under, and what is asked of each over all nodes.
     pub budgets: Vec<BudgetSpend>,
+    /// How long the run may take; `None`: nothing to judge by.
+    pub estimate: Option<Estimate>,
     /// Whether there is room for all of them together; `None`: nobody has looked.
     pub capacity: Option<Capacity>,
     /// What stands in the way; the run does not begin while there is any.
@@ -94,6 +97,9 @@ pub struct PodPlan {
     pub expected_gap_seconds: Option<u64>,
     /// How long the move may take; `None`: nothing to judge by.
     pub estimate: Option<Estimate>,
+    /// How many pods of its workload may move side by side.
+    #[serde(skip)]
+    pub at_a_time: u32,
     /// Whether a replacement fits elsewhere.
     pub forecast: Forecast,
     /// What will be lost, with consent, and what else to know.
@@ -203,6 +209,8 @@ pub struct ServiceImpact {
     pub ready_now: usize,
     /// The fewest that it is expected to have.
     pub ready_worst: usize,
+    /// What leads to it from outside, as far as anybody has looked: `Ingress/web`, `HTTPRoute/shop`.
+    pub routes: Vec<String>,
 }
 
 /// A pod that stands in the way.
