@@ -17,7 +17,10 @@ const LEAVING: usize = 250;
 
 /// Measures it once.
 pub(crate) fn measure() {
-    println!("\nThe forecast for {NODES} nodes and {} pods; a node of {LEAVING} pods leaves (pure code, one core)", NODES * PODS_PER_NODE);
+    println!(
+        "\nThe forecast for {NODES} nodes and {} pods; a node of {LEAVING} pods leaves (pure code, one core)",
+        NODES * PODS_PER_NODE
+    );
     let mut cluster = Cluster::default();
     let mut reading = Duration::ZERO;
     for index in 0..NODES {
