@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 	v1 "k8s.io/api/core/v1"
@@ -38,6 +39,8 @@ const (
 	nameSchedulerOracle = "scheduler-oracle"
 	// longestCase is how long a line may be, in bytes.
 	longestCase = 64 << 20
+	// metricsInterval is how often the scheduler's own metrics are gathered, which nobody reads here.
+	metricsInterval = time.Minute
 )
 
 // newSchedulerOracleCommand is a program that answers what kube-scheduler's own default profile thinks of pods. Each line
@@ -318,10 +321,11 @@ func judge(ctx context.Context, scheduler framework.Framework, snapshot *interna
 		}
 	}
 	// The scheduler gives the attempt up when a filter fails on any node; the first by name stands for those that do.
-	for _, failed := range sets.List(failures)[:min(1, failures.Len())] {
-		for name := range verdict {
-			if verdict[name] == nil {
-				verdict[name] = verdict[failed]
+	if failures.Len() > 0 {
+		failure := verdict[sets.List(failures)[0]]
+		for name, rejected := range verdict {
+			if rejected == nil {
+				verdict[name] = failure
 			}
 		}
 	}

@@ -29,25 +29,55 @@ pub(super) fn draw(dice: &mut Dice, nodes: &[String]) -> Storage {
     classes(dice, &mut storage.objects);
     drivers(dice, nodes, &mut storage.objects);
     capacities(dice, &mut storage.objects);
+    // Nothing makes volumes: claims compete for those that are there.
+    let made_by_hand = dice.chance(35);
     for namespace in NAMESPACES {
         let count = if namespace == "shop" { 5 + dice.below(5) } else { 1 + dice.below(3) };
         for number in 0..count {
             let name = format!("claim-{number}");
-            claim(dice, namespace, &name, nodes, &mut storage.objects);
+            if made_by_hand && dice.chance(75) {
+                storage.objects.push(unbound_claim(dice, namespace, &name, "local", nodes));
+            } else {
+                claim(dice, namespace, &name, nodes, &mut storage.objects);
+            }
             storage.claims.push((namespace.to_owned(), name));
         }
     }
-    for number in 0..dice.below(5) {
+    let free = dice.below(5) + if made_by_hand { 4 + dice.below(6) } else { 0 };
+    for number in 0..free {
         storage.objects.push(free_volume(dice, number, nodes));
     }
     storage
 }
 
+/// The classes of claims that have no volume.
+const UNBOUND: [&str; 18] = [
+    "wait",
+    "wait",
+    "wait",
+    "wait",
+    "zonal",
+    "zonal",
+    "zonal",
+    "local",
+    "local",
+    "local",
+    "local",
+    "gce",
+    "gce",
+    "other",
+    "other",
+    "now",
+    "gone-class",
+    "",
+];
+
 fn claim(dice: &mut Dice, namespace: &str, name: &str, nodes: &[String], objects: &mut Vec<Value>) {
     if dice.chance(55) {
         bound_claim(dice, namespace, name, nodes, objects);
     } else {
-        objects.push(unbound_claim(dice, namespace, name, nodes));
+        let class = *dice.pick(&UNBOUND);
+        objects.push(unbound_claim(dice, namespace, name, class, nodes));
     }
 }
 
@@ -90,27 +120,7 @@ fn bound_claim(dice: &mut Dice, namespace: &str, name: &str, nodes: &[String], o
     objects.push(claim);
 }
 
-fn unbound_claim(dice: &mut Dice, namespace: &str, name: &str, nodes: &[String]) -> Value {
-    let class = *dice.pick(&[
-        "wait",
-        "wait",
-        "wait",
-        "wait",
-        "zonal",
-        "zonal",
-        "zonal",
-        "local",
-        "local",
-        "local",
-        "local",
-        "gce",
-        "gce",
-        "other",
-        "other",
-        "now",
-        "gone-class",
-        "",
-    ]);
+fn unbound_claim(dice: &mut Dice, namespace: &str, name: &str, class: &str, nodes: &[String]) -> Value {
     let mut claim = new_claim(dice, namespace, name, class);
     claim["status"] = json!({"phase": "Pending"});
     if dice.chance(8) {
@@ -146,7 +156,8 @@ pub(super) fn ephemeral(
         if dice.chance(50) {
             bound_claim(dice, namespace, name, nodes, &mut objects);
         } else {
-            objects.push(unbound_claim(dice, namespace, name, nodes));
+            let class = *dice.pick(&UNBOUND);
+            objects.push(unbound_claim(dice, namespace, name, class, nodes));
         }
         if let Some(claim) = objects.last_mut()
             && dice.chance(90)

@@ -36,7 +36,7 @@ pub(super) fn classes(dice: &mut Dice, objects: &mut Vec<Value>) {
             class["volumeBindingMode"] = json!("WaitForFirstConsumer");
         }
         if name == "zonal" {
-            let terms: Vec<_> = (0..1 + dice.below(2))
+            let terms: Vec<_> = (0..=dice.below(2))
                 .map(|_| {
                     json!({"matchLabelExpressions": [
                         {"key": "topology.kubernetes.io/zone", "values": dice.at_least_one(&ZONES)},

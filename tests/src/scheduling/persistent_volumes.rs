@@ -17,7 +17,7 @@ pub(super) fn volume(dice: &mut Dice, name: &str, class: &str, nodes: &[String])
         "spec": {"capacity": {"storage": dice.pick(&SIZES)}, "accessModes": ["ReadWriteOnce"], "storageClassName": class},
     });
     let mut source = dice.below(10);
-    if class == "local" {
+    if class == "local" && dice.chance(65) {
         source = 9;
     }
     match source {
@@ -39,7 +39,8 @@ pub(super) fn volume(dice: &mut Dice, name: &str, class: &str, nodes: &[String])
         7 => volume["spec"]["nfs"] = json!({"server": "files.example.com", "path": "/"}),
         _ => {
             volume["spec"]["local"] = json!({"path": "/mnt/disk"});
-            volume["spec"]["nodeAffinity"] = reachable_from(dice, nodes, true);
+            let is_on_one_node = dice.chance(55);
+            volume["spec"]["nodeAffinity"] = reachable_from(dice, nodes, is_on_one_node);
         }
     }
     if source <= 4 && dice.chance(40) {
@@ -49,7 +50,7 @@ pub(super) fn volume(dice: &mut Dice, name: &str, class: &str, nodes: &[String])
         volume["spec"].as_object_mut().expect("it is one").remove("storageClassName");
         volume["metadata"]["annotations"]["volume.beta.kubernetes.io/storage-class"] = json!(class);
     }
-    if dice.chance(if source <= 4 { 40 } else { 50 }) {
+    if dice.chance(60) {
         volume["metadata"]["labels"] = zone_labels(dice);
     }
     volume
@@ -62,7 +63,7 @@ fn reachable_from(dice: &mut Dice, nodes: &[String], one_node: bool) -> Value {
             {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}]},
         ]}});
     }
-    let terms: Vec<_> = (0..1 + dice.below(2))
+    let terms: Vec<_> = (0..=dice.below(2))
         .map(|_| {
             let operator = *dice.pick(&["In", "In", "In", "NotIn"]);
             let key =

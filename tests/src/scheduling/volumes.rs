@@ -8,7 +8,7 @@ use super::dice::Dice;
 /// Draws disks that are named in the pod itself. There are few, so that pods meet at them.
 pub(super) fn disks(dice: &mut Dice) -> Vec<Value> {
     let mut disks: Vec<Value> = vec![];
-    for _ in 0..1 + dice.below(2) {
+    for _ in 0..=dice.below(2) {
         let disk = disk(dice);
         if !disks.contains(&disk) {
             disks.push(disk);
