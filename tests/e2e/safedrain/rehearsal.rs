@@ -23,9 +23,10 @@ async fn plan(ns: &Namespace, node: &str, flags: &[&str]) -> Run {
 
 /// Runs a command line that was printed, as a person would: without the `kubectl` in front.
 async fn obey(ns: &Namespace, command: &str) {
-    let (words, patch) = command.split_once(" -p '").unwrap();
-    let words = words.split(' ').skip(1).map(str::to_owned);
-    let all: Vec<_> = words.chain(["-p".to_owned(), patch.trim_end_matches('\'').to_owned()]).collect();
+    let (words, rest) = command.split_once(" -p '").unwrap();
+    let (patch, flags) = rest.split_once('\'').unwrap();
+    let words = words.split(' ').skip(1).chain(flags.split_whitespace());
+    let all: Vec<_> = words.chain(["-p", patch]).map(str::to_owned).collect();
     Kubectl::run(ns, all).await.expect_code(0);
 }
 
@@ -123,7 +124,7 @@ async fn what_is_missing_is_counted_and_imagined_nodes_are_counted_in() {
     assert_eq!(document["capacity"]["nodes"], json!({ "count": 1, "like": old }), "{run}");
     assert_eq!(fits(&document, "web"), "depends", "any two of the three find room: {run}");
     let told = Plugin::safedrain(&ns).args([old.as_str(), "--dry-run"]).run().await.expect_code(0);
-    let line = format!("Room: there is none for 1 pod: they take 2 cpu, 1 GiB; 1 more node like {old} would hold all.");
+    let line = format!("Room: there is none for 1 pod: it takes 2 cpu, 1 GiB; 1 more node like {old} would hold all.");
     assert!(told.stdout.contains(&line), "{told}");
 
     let imagined = plan(&ns, &old, &["--with-nodes=1"]).await.expect_code(0).json();
@@ -159,13 +160,13 @@ async fn a_rehearsal_reads_and_asks_and_lets_the_server_judge_new_pods_only_as_a
 async fn what_the_server_would_not_make_is_said_beforehand() {
     let ns = Namespace::fresh(ControlPlane::shared(), "not-made").await;
     let old = ns.node("old").create().await;
-    let workloads = [ns.deployment("web"), ns.stateful_set("db")];
+    let workloads = [ns.deployment("web").requests("500m", "64Mi"), ns.stateful_set("db").requests("500m", "64Mi")];
     futures::future::join_all(workloads.map(e2e::workload::WorkloadBuilder::ready)).await;
     ns.node("new").create().await;
     // It holds for pods that are made from now on.
     ns.create(json!({
         "apiVersion": "v1", "kind": "LimitRange", "metadata": { "name": "small" },
-        "spec": { "limits": [{ "type": "Container", "min": { "cpu": "1" } }] },
+        "spec": { "limits": [{ "type": "Container", "max": { "cpu": "100m" } }] },
     }))
     .await;
     let server =
@@ -174,7 +175,7 @@ async fn what_the_server_would_not_make_is_said_beforehand() {
     for name in ["web", "db"] {
         assert_eq!(fits(&document, name), "no", "{name}: {server}");
         let reason = pod(&document, name)["forecast"]["reason"].as_str().unwrap().to_owned();
-        assert!(reason.contains("would not make its replacement") && reason.contains("minimum cpu"), "{reason}");
+        assert!(reason.contains("would not make its replacement") && reason.contains("maximum cpu"), "{reason}");
     }
 }
 

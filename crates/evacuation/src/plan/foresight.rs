@@ -246,12 +246,15 @@ impl Told<'_> {
     }
 }
 
-/// `2 lack label x=y, 1 has taint z`: most first.
+/// `2 lack label x=y, 1 has taint z`: most first; `each lacks label x=y` where that is so everywhere.
 fn counted(reasons: &BTreeMap<Rejection, usize>) -> String {
     let mut told: Vec<_> = reasons.iter().map(|(why, count)| (*count, why.reason.to_string())).collect();
     told.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
-    let told: Vec<_> = told.into_iter().map(|(count, why)| format!("{count} {why}")).collect();
-    if told.is_empty() { "there is none".to_owned() } else { told.join(", ") }
+    match told.as_slice() {
+        [] => "there is none".to_owned(),
+        [(count, why)] if *count > 1 => format!("each {why}"),
+        _ => told.iter().map(|(count, why)| format!("{count} {why}")).collect::<Vec<_>>().join(", "),
+    }
 }
 
 /// Gives a plan that was made again what the one that was shown foresaw.

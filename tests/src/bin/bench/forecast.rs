@@ -2,12 +2,13 @@
 //! a server. What it takes to read the objects is told apart.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cluster_model::api::core as v1;
 use cluster_model::identity::{NodeName, Uid};
 use scheduler_forecast::{Candidate, Cluster, Fits, Move, Question, outlook};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::memory::own_peak;
 
@@ -16,7 +17,7 @@ const PODS_PER_NODE: usize = 30;
 const LEAVING: usize = 250;
 
 /// Measures it once.
-pub(crate) fn measure() {
+pub(crate) fn measure() -> serde_json::Result<()> {
     println!(
         "\nThe forecast for {NODES} nodes and {} pods; a node of {LEAVING} pods leaves (pure code, one core)",
         NODES * PODS_PER_NODE
@@ -24,18 +25,18 @@ pub(crate) fn measure() {
     let mut cluster = Cluster::default();
     let mut reading = Duration::ZERO;
     for index in 0..NODES {
-        let node: v1::Node = read(&node(index).to_string(), &mut reading);
+        let node: v1::Node = read(&node(index).to_string(), &mut reading)?;
         cluster.add_node(&node);
     }
     for index in 0..NODES * PODS_PER_NODE {
-        let pod: v1::Pod = read(&pod(index, index / PODS_PER_NODE).to_string(), &mut reading);
+        let pod: v1::Pod = read(&pod(index, index / PODS_PER_NODE).to_string(), &mut reading)?;
         cluster.add_pod(&pod);
     }
     let leaving = NodeName::from("node-0");
     let mut moves = Vec::new();
     for index in 0..LEAVING {
         let number = NODES * PODS_PER_NODE + index;
-        let running: v1::Pod = read(&pod(number, 0).to_string(), &mut reading);
+        let running: v1::Pod = read(&pod(number, 0).to_string(), &mut reading)?;
         cluster.add_pod(&running);
         let candidate = Candidate::replacement(&running, None);
         let uid = running.metadata.uid.unwrap_or_default();
@@ -44,20 +45,27 @@ pub(crate) fn measure() {
     println!("{:<34}{:.1} s", "reading the objects", reading.as_secs_f64());
     let leaving = BTreeSet::from([leaving]);
     let question = Question { moves: &moves, leaving: &leaving, onto: None };
-    let began = Instant::now();
+    let began = now();
     let found = outlook(&mut cluster, &question);
     let took = began.elapsed();
     let sure = found.pods.iter().filter(|pod| pod.fits == Fits::Yes).count();
     println!("{:<34}{:.2} s   to reach: 2 s   ({sure} of {LEAVING} pods: yes)", "the outlook", took.as_secs_f64());
     let peak = own_peak().map_or_else(|| "not seen".to_owned(), |bytes| format!("{} MB", bytes / 1_000_000));
     println!("{:<34}{peak}   to reach: 1,200 MB", "peak memory, objects included");
+    Ok(())
 }
 
-fn read<T: serde::de::DeserializeOwned>(text: &str, reading: &mut Duration) -> T {
-    let began = Instant::now();
-    let object = serde_json::from_str(text).unwrap_or_else(|error| panic!("a generated object: {error}"));
+/// When something began that is measured.
+#[expect(clippy::disallowed_methods, reason = "what is measured here is the time itself")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+fn read<T: serde::de::DeserializeOwned>(text: &str, reading: &mut Duration) -> serde_json::Result<T> {
+    let began = now();
+    let object = serde_json::from_str(text)?;
     *reading += began.elapsed();
-    object
+    Ok(object)
 }
 
 fn node(index: usize) -> Value {

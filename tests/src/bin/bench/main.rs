@@ -49,8 +49,11 @@ enum What {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let args = Args::parse();
-    if matches!(args.what, What::All | What::Forecast) {
-        forecast::measure();
+    if matches!(args.what, What::All | What::Forecast)
+        && let Err(error) = forecast::measure()
+    {
+        eprintln!("scripts/bench: a generated object cannot be read: {error}");
+        return ExitCode::FAILURE;
     }
     if args.what == What::Forecast {
         return ExitCode::SUCCESS;
