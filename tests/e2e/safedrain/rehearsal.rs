@@ -175,7 +175,7 @@ async fn what_the_server_would_not_make_is_said_beforehand() {
     for name in ["web", "db"] {
         assert_eq!(fits(&document, name), "no", "{name}: {server}");
         let reason = pod(&document, name)["forecast"]["reason"].as_str().unwrap().to_owned();
-        assert!(reason.contains("would not make its replacement") && reason.contains("maximum cpu"), "{reason}");
+        assert!(reason.contains("would not make its replacement") && reason.contains("cpu limit of 100m"), "{reason}");
     }
 }
 

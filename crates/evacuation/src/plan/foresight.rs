@@ -152,7 +152,7 @@ impl Told<'_> {
     fn note(&self, pod: &mut PodPlan, one: &Move, prospect: &Prospect) {
         let (forecast, warning) = self.judge(one, prospect);
         if forecast.fits == Fits::No {
-            let ties = Ties::find(&one.candidate, self.cluster, self.question);
+            let ties = Ties::find(&one.candidate, &one.from, self.cluster, self.question);
             pod.remedy = ties.as_ref().and_then(|ties| self.patch(ties, &pod.workload())).or_else(|| pod.remedy.take());
             let remedy = pod.remedy.as_ref().map(|patch| format!("; this frees it: {patch}")).unwrap_or_default();
             pod.warnings.extend(ties.map(|ties| format!("it is tied to where it is: {ties}{remedy}")));
