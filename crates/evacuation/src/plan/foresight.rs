@@ -8,7 +8,7 @@ use scheduler_forecast::outlook::imagine;
 use scheduler_forecast::quota::Quota;
 use scheduler_forecast::tie::Ties;
 use scheduler_forecast::{
-    self as scheduler, Candidate, Cluster, Move, Outlook, Prospect, Question, Rejection, outlook,
+    self as scheduler, Candidate, Cluster, Move, Outlook, Prospect, Question, Reason, Rejection, outlook,
 };
 
 use super::capacity::Capacity;
@@ -250,6 +250,11 @@ impl Told<'_> {
 fn counted(reasons: &BTreeMap<Rejection, usize>) -> String {
     let mut told: Vec<_> = reasons.iter().map(|(why, count)| (*count, why.reason.to_string())).collect();
     told.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
+    if let Some(name) =
+        reasons.keys().find_map(|why| if let Reason::OtherNode(name) = &why.reason { Some(name) } else { None })
+    {
+        return format!("the pod names node {name}");
+    }
     match told.as_slice() {
         [] => "there is none".to_owned(),
         [(count, why)] if *count > 1 => format!("each {why}"),
