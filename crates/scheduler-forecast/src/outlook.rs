@@ -96,10 +96,15 @@ pub fn outlook(cluster: &mut Cluster, question: &Question<'_>) -> Outlook {
     let alone: Vec<Alone> = (0..question.moves.len()).map(|index| Alone::look(index, cluster, question)).collect();
     let proven = bounds::proven(&alone, cluster, question);
     let tried = trial::try_all(&alone, cluster, question);
-    let mut search = Search::new(&alone, question);
+    let mut search = Search::new(&alone, question, cluster);
     let is_always = |index: &usize| tried.found(*index) == tried.trials && !proven.safe.contains(index);
-    let kept_off: BTreeSet<_> =
-        (0..alone.len()).filter(is_always).filter(|index| search.keeps_off(*index, cluster)).collect();
+    // What befell one of several that are alike can befall each of them.
+    let unlucky = (0..alone.len()).filter(|index| tried.found(*index) < tried.trials);
+    let unlucky: BTreeSet<_> = unlucky.map(|index| search.like(index)).collect();
+    let kept_off: BTreeSet<_> = (0..alone.len())
+        .filter(is_always)
+        .filter(|index| unlucky.contains(&search.like(*index)) || search.keeps_off(*index, cluster))
+        .collect();
     let mut pods: Vec<_> = alone
         .into_iter()
         .zip(question.moves)
