@@ -72,6 +72,10 @@ impl Rehearsal<'_> {
         }
         let mut moves = plan::moves(plan, &view.leaving, |pod| {
             let uid = controller(pod, observation)?.uid;
+            // The earlier template is in no list; the pod that runs is made of it.
+            if !observation.is_made_of_template(&uid, &pod.pod.name) {
+                return None;
+            }
             rehearsed.made.get(&uid).or_else(|| observation.templates.get(&uid)).cloned()
         });
         let candidates: Vec<_> = moves.iter().map(|one| &one.candidate).collect();
@@ -126,7 +130,9 @@ async fn ask_server(
     let mut asked: BTreeMap<Uid, Word> = BTreeMap::new();
     let mut found = Rehearsed::default();
     for pod in plan::moving(plan) {
-        let Some(maker) = controller(pod, observation) else { continue };
+        let maker = controller(pod, observation);
+        let is_like_template = |maker: &ControllerRef| observation.is_made_of_template(&maker.uid, &pod.pod.name);
+        let Some(maker) = maker.filter(is_like_template) else { continue };
         if !asked.contains_key(&maker.uid) {
             let word = rehearsal::ask(&session.access, &pod.pod.namespace, &maker).await;
             let word = word.map_err(|error| call_failed(session, &error, "rehearse the making of a pod"))?;

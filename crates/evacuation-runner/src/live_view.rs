@@ -63,6 +63,7 @@ impl LiveView {
             watches_attachments,
             selected: _,
             templates: _,
+            held_back: _,
         } = observation;
         let whole: BTreeSet<_> = handover_namespaces.union(&succession_namespaces).cloned().collect();
         let mut sources: Vec<BoxStream<'static, Told>> = Vec::new();

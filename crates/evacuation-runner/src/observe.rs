@@ -16,7 +16,9 @@ use cluster_model::endpoint_slice::EndpointSlice;
 use cluster_model::identity::{NodeName, Uid};
 use cluster_model::marks::{DETACHED_HASH, DetachRecord};
 use cluster_model::node::Node;
-use cluster_model::owners::{Controller, Deployment, OwnerKind, ReplicaSet, SetKind, owner_kind, takes_turns};
+use cluster_model::owners::{
+    Controller, Deployment, HeldBack, OwnerKind, ReplicaSet, SetKind, owner_kind, takes_turns,
+};
 use cluster_model::pod::{Pod, TEMPLATE_HASH};
 use cluster_model::service::PodChooser;
 use cluster_model::snapshot::{Change, ClusterSnapshot};
@@ -68,9 +70,16 @@ pub struct Observation {
     pub guest_namespaces: Option<BTreeSet<String>>,
     /// What the controllers of pods on the nodes make pods of, by the controllers' uids.
     pub templates: BTreeMap<Uid, core::PodTemplateSpec>,
+    /// The StatefulSets with pods that are made of an earlier template than that.
+    pub held_back: BTreeMap<Uid, HeldBack>,
 }
 
 impl Observation {
+    /// Whether the pod of this name is made of its controller's template when it is made again.
+    pub fn is_made_of_template(&self, controller: &Uid, pod: &str) -> bool {
+        !self.held_back.get(controller).is_some_and(|held_back| held_back.includes(pod))
+    }
+
     /// The namespaces with handovers in which there are ReplicationControllers, which few clusters have: only there are
     /// they watched.
     pub fn controller_namespaces(&self) -> BTreeSet<String> {
@@ -228,6 +237,7 @@ pub async fn for_drain(
         selected,
         guest_namespaces: None,
         templates: keeping.templates.into_inner(),
+        held_back: keeping.held_back.into_inner(),
     })
 }
 
@@ -236,6 +246,7 @@ pub async fn for_drain(
 struct Keeping {
     wanted: BTreeSet<Uid>,
     templates: RefCell<BTreeMap<Uid, core::PodTemplateSpec>>,
+    held_back: RefCell<BTreeMap<Uid, HeldBack>>,
 }
 
 impl Keeping {
@@ -245,7 +256,7 @@ impl Keeping {
             Some(controller) => Some(controller.uid.clone()),
             None => Some(DetachRecord::parse(pod.detached.as_deref()?).ok()?.replica_set_uid),
         };
-        Self { wanted: cluster.pods().filter_map(home).collect(), templates: RefCell::default() }
+        Self { wanted: cluster.pods().filter_map(home).collect(), ..Self::default() }
     }
 
     fn keep(&self, metadata: &ObjectMeta, template: Option<core::PodTemplateSpec>) {
@@ -376,6 +387,10 @@ impl Listed {
             Self::StatefulSets => {
                 let change = |mut set: apps::StatefulSet| {
                     let change = Change::Controller(Controller::from(&set));
+                    if let Some(held_back) = HeldBack::read(&set) {
+                        let uid = Uid(set.metadata.uid.clone().unwrap_or_default());
+                        keeping.held_back.borrow_mut().insert(uid, held_back);
+                    }
                     keeping.keep(&set.metadata, set.spec.as_mut().and_then(|spec| spec.template.take()));
                     change
                 };

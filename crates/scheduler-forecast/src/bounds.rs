@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cluster_model::resources::Resources;
+use cluster_model::selector::Selector;
 
+use crate::affinity::AffinityTerm;
 use crate::candidate::Candidate;
 use crate::cluster::Cluster;
 use crate::filters;
@@ -79,7 +81,8 @@ fn exceed(wants: &[&Resources], nodes: &[usize], cluster: &Cluster) -> bool {
 
 /// Whether the others could not keep this one from every node that takes it, even if they wanted to: to shut a node they
 /// need at least what is left there beside this pod, of some resource, and of each they bring only so much. That is a proof
-/// where pods compete for nothing but room.
+/// where nothing but room can be in its way: it wants nothing of other pods, and none of those that come keeps away from it.
+/// What the others want only narrows where they can go.
 fn is_safe(index: usize, all: &Resources, alone: &[Alone], cluster: &Cluster, question: &Question<'_>) -> bool {
     let (Some(one), Some(own)) = (alone.get(index), question.moves.get(index)) else { return false };
     if is_out_of_reach(one, own, question) {
@@ -87,12 +90,12 @@ fn is_safe(index: usize, all: &Resources, alone: &[Alone], cluster: &Cluster, qu
     }
     let mut brought = all.clone();
     brought.remove(&own.candidate.resident.requests);
-    let competes_for_more = |one: &Move| {
-        let pod = &one.candidate;
-        let clings = !pod.spread.is_empty() || !pod.affinity.is_empty() || !pod.resident.anti_affinity.is_empty();
-        clings || !pod.resident.ports.is_empty() || !pod.resident.volumes.is_empty()
-    };
-    if one.nodes.is_empty() || question.moves.iter().any(competes_for_more) {
+    let pod = &own.candidate;
+    let clings = !pod.spread.is_empty() || !pod.affinity.is_empty() || !pod.resident.anti_affinity.is_empty();
+    let wants_more = clings || !pod.resident.ports.is_empty() || !pod.resident.volumes.is_empty();
+    let keeps_away =
+        |other: &Move| other.candidate.resident.anti_affinity.iter().any(|term| may_mean(term, own, cluster));
+    if one.nodes.is_empty() || wants_more || question.moves.iter().any(keeps_away) {
         return false;
     }
     let wanted = &own.candidate.resident.requests;
@@ -123,6 +126,13 @@ fn is_out_of_reach(one: &Alone, own: &Move, question: &Question<'_>) -> bool {
 
 /// The label that is a node's own name.
 const HOSTNAME: &str = "kubernetes.io/hostname";
+
+/// Whether a term is about a pod, or may be: a namespace that is chosen by its labels is not looked up.
+fn may_mean(term: &AffinityTerm, one: &Move, cluster: &Cluster) -> bool {
+    let resident = &one.candidate.resident;
+    let by_labels = matches!(&term.namespace_selector, Selector::All(all) if !all.is_empty());
+    by_labels || term.means(&resident.namespace, cluster.namespace(&resident.namespace), &resident.labels)
+}
 
 /// Whether nodes stay shut that are shut by what other pods do: judged in a world in which all that are to leave have left,
 /// and none has come.

@@ -16,7 +16,7 @@ use crate::judge::Judgement;
 use crate::node::Node;
 use crate::rejection::{Reason, Rejection};
 use crate::spite::Search;
-use crate::trial;
+use crate::trial::{self, Tried};
 
 /// How many nodes are named that would take a pod.
 const NAMED_NODES: usize = 20;
@@ -101,10 +101,7 @@ pub fn outlook(cluster: &mut Cluster, question: &Question<'_>) -> Outlook {
     let alone: Vec<Alone> = (0..question.moves.len()).map(|index| Alone::look(index, cluster, question)).collect();
     let proven = bounds::proven(&alone, cluster, question);
     let tried = trial::try_all(&alone, &proven.safe, cluster, question);
-    let mut search = Search::new(&alone, question);
-    let is_always = |index: &usize| tried.found(*index) == tried.trials && !proven.safe.contains(index);
-    let kept_off: BTreeSet<_> =
-        (0..alone.len()).filter(is_always).filter(|index| search.keeps_off(*index, cluster)).collect();
+    let kept_off = kept_off(&alone, &proven.safe, &tried, cluster, question);
     let mut pods: Vec<_> = alone
         .into_iter()
         .zip(question.moves)
@@ -143,6 +140,28 @@ pub fn outlook(cluster: &mut Cluster, question: &Question<'_>) -> Outlook {
         pods.iter_mut().filter(|pod| pod.fits == Fits::Yes).for_each(|pod| pod.fits = Fits::Depends);
     }
     Outlook { pods, all, left_over: tried.left_over }
+}
+
+/// Those of the pods that found a place in every try, and for which a way was found that leaves them without one.
+fn kept_off(
+    alone: &[Alone],
+    safe: &BTreeSet<usize>,
+    tried: &Tried,
+    cluster: &mut Cluster,
+    question: &Question<'_>,
+) -> BTreeSet<usize> {
+    if safe.len() == alone.len() {
+        return BTreeSet::new();
+    }
+    let mut search = Search::new(alone, question, cluster);
+    let is_always = |index: &usize| tried.found(*index) == tried.trials && !safe.contains(index);
+    // What befell one of several that are alike can befall each of them.
+    let unlucky = (0..alone.len()).filter(|index| tried.found(*index) < tried.trials);
+    let unlucky: BTreeSet<_> = unlucky.map(|index| search.like(index)).collect();
+    (0..alone.len())
+        .filter(is_always)
+        .filter(|index| unlucky.contains(&search.like(*index)) || search.keeps_off(*index, cluster))
+        .collect()
 }
 
 /// What is found about a pod that comes alone.

@@ -1,12 +1,14 @@
 //! The search for a way in which the others keep one pod from every place: what no trial hit upon, this does, as far as there
 //! is time.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cluster_model::identity::Uid;
 
+use crate::candidate::Candidate;
 use crate::cluster::Cluster;
 use crate::judge::Judgement;
+use crate::node::Node;
 use crate::outlook::{Alone, Move, Question};
 use crate::resident::Resident;
 use crate::trial::{put_back, take};
@@ -19,16 +21,42 @@ pub(crate) struct Search<'a> {
     alone: &'a [Alone],
     question: &'a Question<'a>,
     left: usize,
+    /// For each move the first one that is like it: the pods of one workload can be exchanged for each other.
+    likes: Vec<usize>,
+    /// What was found, by the first of those that are alike.
+    found: BTreeMap<usize, bool>,
 }
 
 impl<'a> Search<'a> {
     /// Begins.
-    pub(crate) fn new(alone: &'a [Alone], question: &'a Question<'a>) -> Self {
-        Self { alone, question, left: QUESTIONS }
+    pub(crate) fn new(alone: &'a [Alone], question: &'a Question<'a>, cluster: &Cluster) -> Self {
+        let mut likes: Vec<usize> = Vec::new();
+        for (index, one) in question.moves.iter().enumerate() {
+            let is_like =
+                |first: &usize| question.moves.get(*first).is_some_and(|first| are_alike(first, one, cluster));
+            let first = likes.iter().enumerate().filter(|(at, first)| at == *first).map(|(at, _)| at).find(is_like);
+            likes.push(first.unwrap_or(index));
+        }
+        Self { alone, question, left: QUESTIONS, likes, found: BTreeMap::new() }
+    }
+
+    /// The first move that is like this one.
+    pub(crate) fn like(&self, index: usize) -> usize {
+        self.likes.get(index).copied().unwrap_or(index)
     }
 
     /// Whether a way was found that leaves this pod without a place.
     pub(crate) fn keeps_off(&mut self, index: usize, cluster: &mut Cluster) -> bool {
+        let like = self.like(index);
+        if let Some(found) = self.found.get(&like) {
+            return *found;
+        }
+        let found = self.looks_for(index, cluster);
+        self.found.insert(like, found);
+        found
+    }
+
+    fn looks_for(&mut self, index: usize, cluster: &mut Cluster) -> bool {
         let Some(one) = self.question.moves.get(index) else { return false };
         // Each gets its share, so that a hard case does not use all up.
         let share = self.left / (self.alone.len() - index).max(1);
@@ -47,20 +75,31 @@ impl<'a> Search<'a> {
     }
 }
 
+/// Whether two moves differ in nothing but names: the pods that come, and those that go.
+fn are_alike(one: &Move, other: &Move, cluster: &Cluster) -> bool {
+    let nameless = |resident: &Resident| Resident { uid: Uid::default(), name: String::new(), ..resident.clone() };
+    let coming = |is: &Move| Candidate { resident: nameless(&is.candidate.resident), ..is.candidate.clone() };
+    let going = |is: &Move| {
+        let mut residents = cluster.node(&is.from).into_iter().flat_map(Node::residents);
+        residents.find(|resident| resident.uid == is.pod).map(nameless)
+    };
+    one.stays == other.stays && one.from == other.from && coming(one) == coming(other) && going(one) == going(other)
+}
+
 /// The search for one pod.
 struct Hunt<'s, 'a> {
     search: &'s Search<'a>,
     index: usize,
     one: &'s Move,
     left: usize,
-    /// The ways that were gone, as sets of moves and places.
+    /// The ways that were gone, as sets of places and of what the moves there are like.
     seen: BTreeSet<Vec<(usize, usize)>>,
     placed: Vec<(usize, usize)>,
 }
 
 impl Hunt<'_, '_> {
     fn goes_on(&mut self, cluster: &mut Cluster) -> bool {
-        let mut key = self.placed.clone();
+        let mut key: Vec<_> = self.placed.iter().map(|(placed, node)| (self.search.like(*placed), *node)).collect();
         key.sort_unstable();
         if self.left == 0 || !self.seen.insert(key) {
             return false;
@@ -69,8 +108,10 @@ impl Hunt<'_, '_> {
         if own.is_empty() && self.stays_out(cluster) {
             return true;
         }
+        let mut next = BTreeSet::new();
         for other in 0..self.search.alone.len() {
-            if other == self.index || self.placed.iter().any(|(placed, _)| *placed == other) {
+            let is_placed = other == self.index || self.placed.iter().any(|(placed, _)| *placed == other);
+            if is_placed || !next.insert(self.search.like(other)) {
                 continue;
             }
             let Some(is) = self.search.question.moves.get(other) else { continue };

@@ -112,6 +112,9 @@ fn complete(spec: &mut v1::PodSpec, running: &v1::PodSpec) {
     }
     if spec.runtime_class_name == running.runtime_class_name {
         spec.overhead.clone_from(&running.overhead);
+        if spec.runtime_class_name.is_some() {
+            add_nodes_of_class(spec, running);
+        }
     }
     // A StatefulSet's own claims are in no template.
     let mounted: BTreeSet<String> = spec.volumes.iter().flatten().map(|volume| volume.name.clone()).collect();
@@ -127,6 +130,17 @@ fn complete(spec: &mut v1::PodSpec, running: &v1::PodSpec) {
             ..v1::Toleration::default()
         });
     }
+}
+
+/// A RuntimeClass says on which nodes its runtime is and which taints are for it, and admission adds that to each pod.
+fn add_nodes_of_class(spec: &mut v1::PodSpec, running: &v1::PodSpec) {
+    let selector = spec.node_selector.get_or_insert_default();
+    for (key, value) in running.node_selector.iter().flatten() {
+        selector.entry(key.clone()).or_insert_with(|| value.clone());
+    }
+    let own = spec.tolerations.get_or_insert_default();
+    let added: Vec<_> = running.tolerations.iter().flatten().filter(|one| !own.contains(one)).cloned().collect();
+    own.extend(added);
 }
 
 fn containers(spec: &v1::PodSpec) -> impl Iterator<Item = &v1::Container> {
@@ -249,6 +263,33 @@ mod tests {
         assert_eq!(wants(json!([container("c", "100m")]), limits.clone()), 100);
         assert_eq!(wants(json!([container("c", "0")]), limits), 0);
         assert_eq!(wants(json!([{"name": "c"}]), json!({"limits": {"cpu": "500m"}, "requests": {"cpu": "200m"}})), 200);
+    }
+
+    #[test]
+    fn what_a_runtime_class_adds_comes_again_and_what_else_the_pod_has_does_not() {
+        let gpu = json!([{"key": "gpu", "operator": "Exists"}]);
+        let pod = |class: Value| {
+            json!({
+                "metadata": {"namespace": "ns", "name": "web"},
+                "spec": {
+                    "runtimeClassName": class, "containers": [container("c", "1")],
+                    "nodeSelector": {"pool": "blue", "sandbox": "yes"}, "tolerations": gpu,
+                },
+            })
+        };
+        let template = |class: Value| {
+            json!({"spec": {
+                "runtimeClassName": class, "containers": [container("c", "1")], "nodeSelector": {"pool": "blue"},
+            }})
+        };
+        let tolerates =
+            |found: &Candidate| found.demand.tolerations.iter().any(|one| one.key.as_deref() == Some("gpu"));
+        let found = replacement(pod(json!("kata")), template(json!("kata")));
+        assert_eq!((found.demand.selector.len(), tolerates(&found)), (2, true));
+        for (of_pod, of_template) in [(Value::Null, Value::Null), (json!("kata"), json!("gvisor"))] {
+            let found = replacement(pod(of_pod), template(of_template));
+            assert_eq!((found.demand.selector.len(), tolerates(&found)), (1, false));
+        }
     }
 
     #[test]

@@ -87,6 +87,7 @@ pub struct RollingUpdateDeployment {
 pub struct StatefulSet {
     pub metadata: ObjectMeta,
     pub spec: Option<StatefulSetSpec>,
+    pub status: Option<StatefulSetStatus>,
 }
 part_of!(StatefulSet, v1::StatefulSet);
 
@@ -94,9 +95,42 @@ part_of!(StatefulSet, v1::StatefulSet);
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct StatefulSetSpec {
+    pub ordinals: Option<StatefulSetOrdinals>,
     pub replicas: Option<i32>,
     pub selector: LabelSelector,
     pub template: Option<PodTemplateSpec>,
+    pub update_strategy: Option<StatefulSetUpdateStrategy>,
+}
+
+/// Where a StatefulSet begins to count its pods.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct StatefulSetOrdinals {
+    pub start: i32,
+}
+
+/// How a StatefulSet's pods get a new template.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct StatefulSetUpdateStrategy {
+    pub rolling_update: Option<RollingUpdateStatefulSetStrategy>,
+    #[serde(rename = "type")]
+    pub type_: String,
+}
+
+/// Down to which of its pods a StatefulSet is updated.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct RollingUpdateStatefulSetStrategy {
+    pub partition: Option<i32>,
+}
+
+/// How far a StatefulSet is.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct StatefulSetStatus {
+    pub current_revision: String,
+    pub update_revision: String,
 }
 
 /// A DaemonSet.

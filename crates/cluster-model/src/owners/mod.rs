@@ -3,10 +3,12 @@
 mod controller;
 mod deployment;
 mod replica_set;
+mod stateful_set;
 
 pub use controller::Controller;
 pub use deployment::{Deployment, Strategy, resolve_surge};
 pub use replica_set::{AntiAffinity, ReplicaSet, SetKind, TemplateRules};
+pub use stateful_set::HeldBack;
 
 use crate::identity::ControllerRef;
 use crate::pod::Pod;
