@@ -9,7 +9,7 @@
 
 mod affinity;
 mod claims;
-mod dice;
+pub mod dice;
 mod nodes;
 mod pods;
 mod ports;
