@@ -12,6 +12,7 @@ mod kubelet;
 mod kubevirt;
 mod metrics;
 mod recording;
+mod rehearsal;
 mod relied_on;
 mod running;
 mod safedrain;

@@ -2,13 +2,13 @@
 
 /// A sequence of drawn values (SplitMix64, by its published constants).
 #[derive(Clone, Debug)]
-pub(super) struct Dice {
+pub struct Dice {
     state: u64,
 }
 
 impl Dice {
     /// Starts the sequence of a seed.
-    pub(super) fn new(seed: u64) -> Self {
+    pub fn new(seed: u64) -> Self {
         Self { state: seed }
     }
 
@@ -21,28 +21,28 @@ impl Dice {
     }
 
     /// Draws a number below `end`.
-    pub(super) fn below(&mut self, end: usize) -> usize {
+    pub fn below(&mut self, end: usize) -> usize {
         usize::try_from(self.next() % end as u64).expect("a number below a usize is one")
     }
 
     /// Returns true in so many of a hundred cases.
-    pub(super) fn chance(&mut self, percent: u64) -> bool {
+    pub fn chance(&mut self, percent: u64) -> bool {
         self.next() % 100 < percent
     }
 
     /// Draws one of them.
-    pub(super) fn pick<'a, T>(&mut self, among: &'a [T]) -> &'a T {
+    pub fn pick<'a, T>(&mut self, among: &'a [T]) -> &'a T {
         let at = self.below(among.len());
         among.get(at).expect("the number is below the length")
     }
 
     /// Draws some of them, perhaps none, in their order.
-    pub(super) fn some<T: Clone>(&mut self, among: &[T], percent: u64) -> Vec<T> {
+    pub fn some<T: Clone>(&mut self, among: &[T], percent: u64) -> Vec<T> {
         among.iter().filter(|_| self.chance(percent)).cloned().collect()
     }
 
     /// Draws at least one of them, in their order.
-    pub(super) fn at_least_one<T: Clone>(&mut self, among: &[T]) -> Vec<T> {
+    pub fn at_least_one<T: Clone>(&mut self, among: &[T]) -> Vec<T> {
         let drawn = self.some(among, 40);
         if drawn.is_empty() { vec![self.pick(among).clone()] } else { drawn }
     }

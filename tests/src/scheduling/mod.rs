@@ -14,7 +14,7 @@
 
 mod affinity;
 mod claims;
-mod dice;
+pub mod dice;
 mod drivers;
 mod nodes;
 mod persistent_volumes;
