@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 	v1 "k8s.io/api/core/v1"
@@ -38,6 +39,8 @@ const (
 	nameSchedulerOracle = "scheduler-oracle"
 	// longestCase is how long a line may be, in bytes.
 	longestCase = 64 << 20
+	// metricsInterval is how often the scheduler's own metrics are gathered, which nobody reads here.
+	metricsInterval = time.Minute
 )
 
 // newSchedulerOracleCommand is a program that answers what kube-scheduler's own default profile thinks of pods. Each line
@@ -94,7 +97,7 @@ type rejection struct {
 	// Plugin is the first plugin that rejects.
 	Plugin  string   `json:"plugin"`
 	Reasons []string `json:"reasons"`
-	// Failed says that the plugin could not tell, which ends the attempt to schedule the pod for all nodes.
+	// Failed says that the plugin could not tell, there or on another node, which ends the attempt to schedule the pod.
 	Failed bool `json:"failed,omitempty"`
 }
 
@@ -298,6 +301,7 @@ func judge(ctx context.Context, scheduler framework.Framework, snapshot *interna
 		return everywhere(status), nil
 	}
 	verdict := map[string]*rejection{}
+	failures := sets.New[string]()
 	for _, node := range nodes {
 		name := node.Node().Name
 		if left != nil && !left.AllNodes() && !left.NodeNames.Has(name) {
@@ -311,6 +315,18 @@ func judge(ctx context.Context, scheduler framework.Framework, snapshot *interna
 		verdict[name] = nil
 		if status := scheduler.RunFilterPlugins(ctx, state, pod, node); !status.IsSuccess() {
 			verdict[name] = rejectedBy(status)
+			if verdict[name].Failed {
+				failures.Insert(name)
+			}
+		}
+	}
+	// The scheduler gives the attempt up when a filter fails on any node; the first by name stands for those that do.
+	if failures.Len() > 0 {
+		failure := verdict[sets.List(failures)[0]]
+		for name, rejected := range verdict {
+			if rejected == nil {
+				verdict[name] = failure
+			}
 		}
 	}
 	return verdict, nil

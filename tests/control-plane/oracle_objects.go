@@ -31,9 +31,6 @@ import (
 	"k8s.io/kubernetes/pkg/registry/storage/volumeattachment"
 )
 
-// metricsInterval is how often the scheduler's own metrics are gathered, which nobody reads here.
-const metricsInterval = time.Minute
-
 // strictCodecs decode what a case holds; a field that does not exist is an error, as it is a mistake of the case.
 var strictCodecs = serializer.NewCodecFactory(legacyscheme.Scheme, serializer.EnableStrict)
 

@@ -8,10 +8,11 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use e2e::{ControlPlane, EndpointRecorder, Kubectl, Namespace, eventually};
-use k8s_openapi::api::core::v1::Pod;
-use kube::ResourceExt;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace as CoreNamespace, Pod};
+use kube::api::ApiResource;
+use kube::{Api, ResourceExt};
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// How long the processes of a control plane may take to end.
 const END_DEADLINE: Duration = Duration::from_secs(15);
@@ -41,6 +42,26 @@ fn every_file_of_tests_is_listed() {
         }
         assert_eq!(present, listed, "{}", folder.display());
     }
+}
+
+/// What nobody ends any more would be looked at by the controller of namespaces for as long as the control plane lives.
+#[tokio::test]
+async fn nothing_is_left_of_a_namespace_soon_after_its_test() {
+    let (client, name) = {
+        let ns = Namespace::fresh(ControlPlane::shared(), "left").await;
+        ns.node("old").create().await;
+        ns.pod("stays").exit_after("never").ready().await;
+        ns.create(json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": {
+            "name": "held", "finalizers": ["handover.test/hold"] } }))
+            .await;
+        ns.frees(ApiResource::erase::<ConfigMap>(&()));
+        (ns.client(), ns.name().to_owned())
+    };
+    // The collector of pods whose node is gone would take more than half a minute for the pod.
+    eventually("the namespace is gone", Duration::from_secs(25), || async {
+        Api::<CoreNamespace>::all(client.clone()).get_opt(&name).await.unwrap().is_none()
+    })
+    .await;
 }
 
 #[tokio::test]

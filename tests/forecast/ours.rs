@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use cluster_model::api::core as v1;
 use cluster_model::api::storage as storage_v1;
-use e2e::scheduler_oracle::Answer;
+use e2e::scheduler_oracle::{Answer, Rejection};
 use scheduler_forecast::{Candidate, Cluster};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -12,19 +12,26 @@ use serde_json::Value;
 /// One node about one pod: the forecast and the scheduler name different filters; `None` is a node that takes the pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Difference {
-    /// The pod, by its place among those that are judged.
-    pub(crate) pod: usize,
-    pub(crate) node: String,
+    pub(crate) source: Source,
     pub(crate) scheduler: Option<String>,
     pub(crate) forecast: Option<String>,
-    /// Both, with reasons, for people.
+    /// All of it with reasons, for people.
     pub(crate) told: String,
+}
+
+/// Where the forecast read of the pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// In the pod, as the API server keeps it.
+    Pod,
+    /// In the template of an owner, which the API server completes when a pod is made of it.
+    Template,
 }
 
 impl Difference {
     /// Returns whether the same filters are told apart, on whatever node.
     pub(crate) fn is_like(&self, other: &Self) -> bool {
-        self.scheduler == other.scheduler && self.forecast == other.forecast
+        (self.source, &self.scheduler, &self.forecast) == (other.source, &other.scheduler, &other.forecast)
     }
 }
 
@@ -32,7 +39,7 @@ impl Difference {
 #[derive(Debug, Default)]
 pub(crate) struct Comparison {
     pub(crate) differences: Vec<Difference>,
-    /// Pods of which the forecast says that it cannot know; they are not compared.
+    /// Pods and templates of which the forecast says that it cannot know; they are not compared.
     pub(crate) unknown: usize,
 }
 
@@ -40,28 +47,46 @@ pub(crate) struct Comparison {
 pub(crate) fn compare(answer: &Answer) -> Comparison {
     let cluster = cluster_of(&answer.objects);
     let mut comparison = Comparison::default();
-    for (number, (pod, theirs)) in answer.pods.iter().zip(&answer.verdicts).enumerate() {
-        let candidate = Candidate::from(&read::<v1::Pod>(pod));
-        if !cluster.unknown(&candidate).is_empty() {
-            comparison.unknown += 1;
-            continue;
-        }
-        let ours: BTreeMap<String, _> =
-            cluster.judge(&candidate).into_iter().map(|verdict| (verdict.node.0, verdict.rejection)).collect();
-        assert!(ours.keys().eq(theirs.keys()), "both judge all nodes: {:?}, {:?}", ours.keys(), theirs.keys());
-        for ((node, ours), theirs) in ours.into_iter().zip(theirs.values()) {
-            let scheduler = theirs.as_ref().map(|rejection| rejection.plugin.clone());
-            let forecast = ours.as_ref().map(|rejection| format!("{:?}", rejection.plugin));
-            if scheduler != forecast {
-                let told = format!(
-                    "{} on {node}: the scheduler says {theirs:?}, the forecast {ours:?}",
-                    pod["metadata"]["name"]
-                );
-                comparison.differences.push(Difference { pod: number, node, scheduler, forecast, told });
+    for ((pod, template), theirs) in answer.pods.iter().zip(&answer.templates).zip(&answer.verdicts) {
+        let pod = read::<v1::Pod>(pod);
+        let replacement = Candidate::replacement(&pod, Some(&read::<v1::PodTemplateSpec>(template)));
+        for (source, candidate) in [(Source::Pod, Candidate::from(&pod)), (Source::Template, replacement)] {
+            if !cluster.unknown(&candidate).is_empty() {
+                comparison.unknown += 1;
+                continue;
             }
+            let differences = differences(&cluster, &candidate, theirs);
+            comparison.differences.extend(differences.into_iter().map(|(scheduler, forecast, told)| Difference {
+                source,
+                scheduler,
+                forecast,
+                told: format!("{} by its {source:?} {told}", candidate.resident.name),
+            }));
         }
     }
     comparison
+}
+
+type Verdicts = BTreeMap<String, Option<Rejection>>;
+
+fn differences(
+    cluster: &Cluster,
+    candidate: &Candidate,
+    theirs: &Verdicts,
+) -> Vec<(Option<String>, Option<String>, String)> {
+    let ours: BTreeMap<String, _> =
+        cluster.judge(candidate).into_iter().map(|verdict| (verdict.node.0, verdict.rejection)).collect();
+    assert!(ours.keys().eq(theirs.keys()), "both judge all nodes: {:?}, {:?}", ours.keys(), theirs.keys());
+    let mut differences = vec![];
+    for ((node, ours), theirs) in ours.into_iter().zip(theirs.values()) {
+        let scheduler = theirs.as_ref().map(|rejection| rejection.plugin.clone());
+        let forecast = ours.as_ref().map(|rejection| format!("{:?}", rejection.plugin));
+        if scheduler != forecast {
+            let told = format!("on {node}: the scheduler says {theirs:?}, the forecast {ours:?}");
+            differences.push((scheduler, forecast, told));
+        }
+    }
+    differences
 }
 
 fn cluster_of(objects: &[Value]) -> Cluster {

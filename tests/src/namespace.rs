@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Namespace as CoreNamespace, Node, Pod};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use kube::api::{DeleteParams, DynamicObject, ListParams, PostParams};
+use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::core::GroupVersionKind;
 use kube::discovery::{self, Scope};
 use kube::runtime::watcher;
@@ -37,6 +38,8 @@ pub struct Namespace {
     client: ClientOf,
     name: String,
     user: User,
+    /// See [`Namespace::frees`].
+    freed: Mutex<Vec<ApiResource>>,
 }
 
 /// A client that can be shown in a debug print.
@@ -66,7 +69,12 @@ impl Namespace {
             .await
             .unwrap_or_else(|error| panic!("create namespace {name}: {error}"));
         let user = control_plane.operator(&name);
-        Self { control_plane: control_plane.clone(), client: ClientOf(client), name, user }
+        Self { control_plane: control_plane.clone(), client: ClientOf(client), name, user, freed: Mutex::default() }
+    }
+
+    /// Says that objects of this kind have finalizers that nobody takes off here: at the end of the test they are taken off.
+    pub fn frees(&self, resource: ApiResource) {
+        self.freed.lock().expect("no holder of this lock panics").push(resource);
     }
 
     /// Returns the namespace's name.
@@ -248,9 +256,12 @@ impl Namespace {
 }
 
 impl Drop for Namespace {
-    /// Removes the namespace and its nodes as far as that can be asked for quickly.
+    /// Removes the namespace and its nodes as far as that can be asked for quickly. What would be left of it is looked at again
+    /// and again by the controller of namespaces, at the cost of all tests that come after: pods that wait for a kubelet
+    /// which is gone with their node, and objects with a finalizer that nobody takes off.
     fn drop(&mut self) {
         let (control_plane, name) = (self.control_plane.clone(), self.name.clone());
+        let freed = std::mem::take(self.freed.get_mut().expect("no holder of this lock panics"));
         // The test's runtime may be ending, and its client with it: the clean-up gets its own.
         let cleaning = thread::spawn(move || {
             let Ok(runtime) = runtime::Builder::new_current_thread().enable_all().build() else { return };
@@ -260,12 +271,27 @@ impl Drop for Namespace {
                 let selection = ListParams::default().labels(&format!("{NAMESPACE_LABEL}={name}"));
                 let cleaning = async {
                     drop(Api::<CoreNamespace>::all(client.clone()).delete(&name, &parameters).await);
+                    let at_once = DeleteParams::default().grace_period(0);
+                    let pods = Api::<Pod>::namespaced(client.clone(), &name);
+                    drop(pods.delete_collection(&at_once, &ListParams::default()).await);
+                    for resource in freed {
+                        free(&Api::namespaced_with(client.clone(), &name, &resource)).await;
+                    }
                     drop(Api::<Node>::all(client).delete_collection(&parameters, &selection).await);
                 };
                 drop(time::timeout(CLEAN_UP_DEADLINE, cleaning).await);
             });
         });
         drop(cleaning.join());
+    }
+}
+
+/// Takes the finalizers off all these objects, as far as the server lets it.
+async fn free(objects: &Api<DynamicObject>) {
+    let Ok(found) = objects.list(&ListParams::default()).await else { return };
+    let none = Patch::Merge(json!({ "metadata": { "finalizers": null } }));
+    for object in found {
+        drop(objects.patch(&object.name_any(), &PatchParams::default(), &none).await);
     }
 }
 

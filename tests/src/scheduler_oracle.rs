@@ -41,7 +41,7 @@ pub struct Rejection {
     /// Its reasons, in its own words.
     #[serde(default)]
     pub reasons: Option<Vec<String>>,
-    /// The plugin could not tell, which ends the attempt to schedule the pod for all nodes.
+    /// The plugin could not tell, there or on another node, which ends the attempt to schedule the pod.
     #[serde(default)]
     pub failed: bool,
 }
@@ -68,6 +68,10 @@ impl SchedulerOracle {
     }
 
     /// Asks about a case. An error says what is wrong with the case itself.
+    #[expect(
+        clippy::unwrap_in_result,
+        reason = "what is wrong with the oracle ends the test; what is wrong with a case is told"
+    )]
     pub fn ask(&mut self, case: &Case) -> Result<Answer, String> {
         let mut question = serde_json::to_string(case).expect("a case is JSON");
         question.push('\n');

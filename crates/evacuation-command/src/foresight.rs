@@ -70,7 +70,7 @@ impl Rehearsal<'_> {
         if job.dry_run == DryRun::Server {
             rehearsed = ask_server(session, self.output, plan, observation).await?;
         }
-        let moves = plan::moves(plan, &view.leaving, |pod| {
+        let mut moves = plan::moves(plan, &view.leaving, |pod| {
             let uid = controller(pod, observation)?.uid;
             // The earlier template is in no list; the pod that runs is made of it.
             if !observation.is_made_of_template(&uid, &pod.pod.name) {
@@ -80,6 +80,7 @@ impl Rehearsal<'_> {
         });
         let candidates: Vec<_> = moves.iter().map(|one| &one.candidate).collect();
         view.look_behind(&session.access, &candidates).await.map_err(|error| list_failed(session, &error))?;
+        view.blur(moves.iter_mut().map(|one| &mut one.candidate));
         // Only where a pod is handed over does its namespace hold one more for a while.
         let crowded: BTreeSet<_> =
             moves.iter().filter(|one| one.stays).map(|one| one.candidate.resident.namespace.clone()).collect();
@@ -89,7 +90,6 @@ impl Rehearsal<'_> {
             grown_by: onto.filter(|onto| onto.grows).map(|_| "the pool grows".to_owned()),
             quotas: quotas.map_err(|error| list_failed(session, &error))?,
             imagined: job.imagined_nodes,
-            unseen: view.unseen.clone(),
             refused: rehearsed.refused,
         };
         let foresight = Foresight::look(plan, &moves, &mut view.cluster, &ground);

@@ -69,7 +69,9 @@ pub(crate) async fn run(
     let failed = |error: ListError| list_failed(&session, &error);
     let looking = async {
         let nodes = observe::nodes(&session.access).await?;
-        let pods = observe::detached_pods(&session.access).await?;
+        let mut pods = observe::detached_pods(&session.access).await?;
+        // Who asks about some nodes need not be allowed to look into the namespaces of others.
+        pods.retain(|pod| named.is_empty() || pod.node.as_ref().is_some_and(|node| named.contains(node)));
         let mut cluster = observe::homes_of(&session.access, &pods).await?;
         if job.is_for_guests
             && let Some(installation) = virtual_machines::find(&session.access).await?

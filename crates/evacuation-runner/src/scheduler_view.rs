@@ -62,13 +62,11 @@ impl SchedulerView {
         if pods.iter().any(|pod| pod.resident.volumes.iter().any(|volume| volume.claim().is_some())) {
             self.look_at_storage(access).await?;
         }
-        let by_labels = |term: &AffinityTerm| matches!(&term.namespace_selector, Selector::All(all) if !all.is_empty());
-        let own = |pod: &Candidate| pod.affinity.iter().chain(&pod.resident.anti_affinity).any(by_labels);
         let of_others = {
             let mut residents = self.cluster.nodes().flat_map(Node::residents);
-            residents.any(|one| one.anti_affinity.iter().any(by_labels))
+            residents.any(|one| one.anti_affinity.iter().any(is_by_labels))
         };
-        if of_others || pods.iter().any(|pod| own(pod)) {
+        if of_others || pods.iter().any(|pod| terms(pod).any(is_by_labels)) {
             let mut namespaces = Vec::new();
             see(access, &mut self.unseen, |item: core::Namespace| namespaces.push(item)).await?;
             for item in &namespaces {
@@ -80,6 +78,26 @@ impl SchedulerView {
             self.look_at_devices(access).await?;
         }
         Ok(())
+    }
+
+    /// Makes of what may not be seen something that is not known about these pods, instead of something that is not there.
+    pub fn blur<'a>(&mut self, pods: impl Iterator<Item = &'a mut Candidate>) {
+        let storage: Vec<_> = self.unseen.iter().filter(|plural| !NOT_STORAGE.contains(&plural.as_str())).collect();
+        let storage = storage.into_iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+        for pod in pods {
+            let has_claims = pod.resident.volumes.iter().any(|volume| volume.claim().is_some());
+            if has_claims && !storage.is_empty() {
+                pod.resident.volumes.retain(|volume| volume.claim().is_none());
+                pod.unknown.push(format!("it mounts a claim, and you may not list {storage}"));
+            }
+            if self.unseen.contains("namespaces") && terms(pod).any(is_by_labels) {
+                pod.unknown.push("it keeps to pods by labels of namespaces, and you may not list these".to_owned());
+            }
+            if self.unseen.contains("deviceclasses") {
+                let asked = pod.resident.requests.others.keys().filter(|name| name.contains('/'));
+                self.cluster.claimed_devices.extend(asked.cloned());
+            }
+        }
     }
 
     async fn look_at_storage(&mut self, access: &ApiAccess) -> Result<(), ListError> {
@@ -128,6 +146,17 @@ impl SchedulerView {
         self.cluster.claimed_devices = names;
         Ok(())
     }
+}
+
+/// What else may be unseen.
+const NOT_STORAGE: [&str; 2] = ["namespaces", "deviceclasses"];
+
+fn terms(pod: &Candidate) -> impl Iterator<Item = &AffinityTerm> {
+    pod.affinity.iter().chain(&pod.resident.anti_affinity)
+}
+
+fn is_by_labels(term: &AffinityTerm) -> bool {
+    matches!(&term.namespace_selector, Selector::All(all) if !all.is_empty())
 }
 
 /// What limits the pods of these namespaces. A user who may not see it learns of it when a pod is refused.

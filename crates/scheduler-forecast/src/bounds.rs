@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cluster_model::identity::NodeName;
 use cluster_model::resources::Resources;
 use cluster_model::selector::Selector;
 
 use crate::affinity::AffinityTerm;
+use crate::candidate::Candidate;
 use crate::cluster::Cluster;
 use crate::filters;
 use crate::judge::Judgement;
@@ -30,18 +30,22 @@ pub(crate) struct Proven {
 pub(crate) fn proven(alone: &[Alone], cluster: &Cluster, question: &Question<'_>) -> Proven {
     let hopeless: BTreeSet<_> =
         (0..alone.len()).filter(|index| alone.get(*index).is_some_and(|one| one.is_hopeless)).collect();
-    let mut groups: BTreeMap<&[NodeName], Vec<&Resources>> = BTreeMap::new();
+    let mut groups: BTreeMap<&[usize], Vec<&Resources>> = BTreeMap::new();
     for (index, (one, is)) in alone.iter().zip(question.moves).enumerate() {
         if !hopeless.contains(&index) {
             groups.entry(&one.possible).or_default().push(&is.candidate.resident.requests);
         }
     }
     // All together have what all nodes have, and those that are bound to the same nodes have only those.
-    let all = trial::possible(alone).into_iter().cloned().collect::<Vec<_>>();
+    let all: Vec<usize> = trial::possible(alone).into_iter().collect();
     let everybody: Vec<&Resources> = groups.values().flatten().copied().collect();
     let exceeds = !may_drive_out(cluster, question)
         && (exceed(&everybody, &all, cluster) || groups.iter().any(|(nodes, wants)| exceed(wants, nodes, cluster)));
-    let safe = (0..alone.len()).filter(|index| is_safe(*index, alone, cluster, question)).collect();
+    let mut brought = Resources::default();
+    for one in question.moves {
+        brought.add(&one.candidate.resident.requests);
+    }
+    let safe = (0..alone.len()).filter(|index| is_safe(*index, &brought, alone, cluster, question)).collect();
     Proven { hopeless, safe, exceeds }
 }
 
@@ -55,7 +59,7 @@ fn may_drive_out(cluster: &Cluster, question: &Question<'_>) -> bool {
 
 /// Whether pods want more than the nodes have: in sum, or by how often the least that each of them wants goes into what each
 /// node has left.
-fn exceed(wants: &[&Resources], nodes: &[NodeName], cluster: &Cluster) -> bool {
+fn exceed(wants: &[&Resources], nodes: &[usize], cluster: &Cluster) -> bool {
     let Some(least) = wants.iter().map(|wants| (*wants).clone()).reduce(|one, other| one.least(&other)) else {
         return false;
     };
@@ -64,7 +68,7 @@ fn exceed(wants: &[&Resources], nodes: &[NodeName], cluster: &Cluster) -> bool {
         sum.add(wants);
     }
     let (mut left, mut places) = (Resources::default(), 0_i64);
-    for node in nodes.iter().filter_map(|name| cluster.node(name)) {
+    for node in nodes.iter().filter_map(|place| cluster.at(*place)) {
         let own = free(node);
         let times = |(name, amount): (&str, i64)| own.of(name).checked_div(amount);
         places = places.saturating_add(least.iter().filter_map(times).min().unwrap_or(i64::MAX));
@@ -79,14 +83,13 @@ fn exceed(wants: &[&Resources], nodes: &[NodeName], cluster: &Cluster) -> bool {
 /// need at least what is left there beside this pod, of some resource, and of each they bring only so much. That is a proof
 /// where nothing but room can be in its way: it wants nothing of other pods, and none of those that come keeps away from it.
 /// What the others want only narrows where they can go.
-fn is_safe(index: usize, alone: &[Alone], cluster: &Cluster, question: &Question<'_>) -> bool {
+fn is_safe(index: usize, all: &Resources, alone: &[Alone], cluster: &Cluster, question: &Question<'_>) -> bool {
     let (Some(one), Some(own)) = (alone.get(index), question.moves.get(index)) else { return false };
-    let mut brought = Resources::default();
-    for (other, is) in question.moves.iter().enumerate() {
-        if other != index {
-            brought.add(&is.candidate.resident.requests);
-        }
+    if is_out_of_reach(one, own, question) {
+        return true;
     }
+    let mut brought = all.clone();
+    brought.remove(&own.candidate.resident.requests);
     let pod = &own.candidate;
     let clings = !pod.spread.is_empty() || !pod.affinity.is_empty() || !pod.resident.anti_affinity.is_empty();
     let wants_more = clings || !pod.resident.ports.is_empty() || !pod.resident.volumes.is_empty();
@@ -99,7 +102,7 @@ fn is_safe(index: usize, alone: &[Alone], cluster: &Cluster, question: &Question
     let kinds = wanted.iter().filter(|(name, amount)| *amount > 0 && brought.of(name) > 0).count();
     // In thousandths of all that the others bring of a resource.
     let mut needed: i64 = 0;
-    for node in one.nodes.iter().filter_map(|name| cluster.node(name)) {
+    for node in one.nodes.iter().filter_map(|place| cluster.at(*place)) {
         let left = free(node);
         let share = |(name, amount): (&str, i64)| {
             let brought = brought.of(name);
@@ -110,6 +113,20 @@ fn is_safe(index: usize, alone: &[Alone], cluster: &Cluster, question: &Question
     needed > i64::try_from(kinds).unwrap_or(i64::MAX).saturating_mul(1000)
 }
 
+/// Whether there are more nodes for a pod than others that move. Each of them comes to one node, and where pods keep away
+/// from each other only on a node of their own, it spoils no other: one is left as it was.
+fn is_out_of_reach(one: &Alone, own: &Move, question: &Question<'_>) -> bool {
+    let is_of_node = |pod: &Candidate| pod.resident.anti_affinity.iter().all(|term| term.topology_key == HOSTNAME);
+    let pod = &own.candidate;
+    let is_loose = pod.spread.is_empty() && pod.affinity.is_empty() && pod.resident.volumes.is_empty();
+    one.nodes.len() >= question.moves.len()
+        && is_loose
+        && question.moves.iter().all(|other| is_of_node(&other.candidate))
+}
+
+/// The label that is a node's own name.
+const HOSTNAME: &str = "kubernetes.io/hostname";
+
 /// Whether a term is about a pod, or may be: a namespace that is chosen by its labels is not looked up.
 fn may_mean(term: &AffinityTerm, one: &Move, cluster: &Cluster) -> bool {
     let resident = &one.candidate.resident;
@@ -119,7 +136,7 @@ fn may_mean(term: &AffinityTerm, one: &Move, cluster: &Cluster) -> bool {
 
 /// Whether nodes stay shut that are shut by what other pods do: judged in a world in which all that are to leave have left,
 /// and none has come.
-pub(crate) fn stays_shut(nodes: &[NodeName], one: &Move, cluster: &mut Cluster, question: &Question<'_>) -> bool {
+pub(crate) fn stays_shut(nodes: &[usize], one: &Move, cluster: &mut Cluster, question: &Question<'_>) -> bool {
     if nodes.is_empty() {
         return true;
     }
@@ -127,7 +144,7 @@ pub(crate) fn stays_shut(nodes: &[NodeName], one: &Move, cluster: &mut Cluster, 
     let answer = {
         let cluster = &*cluster;
         let judgement = Judgement::prepare(&one.candidate, cluster);
-        nodes.iter().filter_map(|name| cluster.node(name)).all(|node| match judgement.rejection(node) {
+        nodes.iter().filter_map(|place| cluster.at(*place)).all(|node| match judgement.rejection(node) {
             None => false,
             Some(rejection) => match &rejection.reason {
                 // Whom it has to be near to may be one of those that come.

@@ -13,7 +13,9 @@ use crate::storage::Storage;
 /// Nodes, their pods, storage and namespaces. The order in which objects are added does not matter.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Cluster {
-    nodes: BTreeMap<NodeName, Node>,
+    nodes: Vec<Node>,
+    /// Where each of them is.
+    places: BTreeMap<NodeName, usize>,
     /// Pods of nodes that have not been added.
     strays: BTreeMap<NodeName, Vec<Resident>>,
     /// Claims, volumes and drivers.
@@ -28,17 +30,24 @@ impl Cluster {
     pub fn add_node(&mut self, node: &v1::Node) {
         let mut node = Node::from(node);
         self.strays.remove(&node.name).into_iter().flatten().for_each(|resident| node.add(resident));
-        self.nodes.insert(node.name.clone(), node);
+        self.insert(node);
     }
 
     /// Adds a node that is known already.
     pub(crate) fn insert(&mut self, node: Node) {
-        self.nodes.insert(node.name.clone(), node);
+        if let Some(known) = self.node_mut(&node.name) {
+            *known = node;
+        } else {
+            self.places.insert(node.name.clone(), self.nodes.len());
+            self.nodes.push(node);
+        }
     }
 
-    /// Takes a node out, with all that is on it.
-    pub(crate) fn forget(&mut self, name: &NodeName) {
-        self.nodes.remove(name);
+    /// Takes out the nodes that were added last, with all that is on them.
+    pub(crate) fn forget_last(&mut self, count: usize) {
+        for node in self.nodes.drain(self.nodes.len().saturating_sub(count)..) {
+            self.places.remove(&node.name);
+        }
     }
 
     /// Adds a pod, unless it has ended or is on no node.
@@ -51,7 +60,7 @@ impl Cluster {
 
     /// Puts a pod on a node.
     pub fn place(&mut self, node: &NodeName, resident: Resident) {
-        match self.nodes.get_mut(node) {
+        match self.node_mut(node) {
             Some(node) => node.add(resident),
             None => self.strays.entry(node.clone()).or_default().push(resident),
         }
@@ -65,17 +74,32 @@ impl Cluster {
 
     /// All nodes, by name.
     pub fn nodes(&self) -> impl Iterator<Item = &Node> {
-        self.nodes.values()
+        self.places.values().filter_map(|place| self.nodes.get(*place))
+    }
+
+    /// All nodes with their positions, by name.
+    pub(crate) fn positions(&self) -> impl Iterator<Item = (usize, &Node)> {
+        self.places.values().filter_map(|place| Some((*place, self.nodes.get(*place)?)))
+    }
+
+    /// The node at a position.
+    pub(crate) fn at(&self, place: usize) -> Option<&Node> {
+        self.nodes.get(place)
+    }
+
+    /// The node at a position, to change what is on it.
+    pub(crate) fn at_mut(&mut self, place: usize) -> Option<&mut Node> {
+        self.nodes.get_mut(place)
     }
 
     /// One node.
     pub fn node(&self, name: &NodeName) -> Option<&Node> {
-        self.nodes.get(name)
+        self.nodes.get(*self.places.get(name)?)
     }
 
     /// One node, to change what is on it.
     pub fn node_mut(&mut self, name: &NodeName) -> Option<&mut Node> {
-        self.nodes.get_mut(name)
+        self.nodes.get_mut(*self.places.get(name)?)
     }
 
     /// The labels of a namespace, if it is known.

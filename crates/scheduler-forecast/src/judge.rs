@@ -26,12 +26,14 @@ pub struct Judgement<'a> {
     only: Vec<(Rejection, BTreeSet<NodeName>)>,
     /// What is in the way everywhere.
     everywhere: Option<Rejection>,
+    /// What ends the attempt on some node, so that no other one gets the pod.
+    failure: Option<Rejection>,
 }
 
 impl<'a> Judgement<'a> {
     /// Lets every filter look at the pod.
     pub fn prepare(pod: &'a Candidate, cluster: &'a Cluster) -> Self {
-        let mut all = Self { judges: Vec::new(), only: Vec::new(), everywhere: None };
+        let mut all = Self { judges: Vec::new(), only: Vec::new(), everywhere: None, failure: None };
         for (plugin, prepare) in FILTERS {
             match prepare(pod, cluster) {
                 Prepared::Skip => {}
@@ -49,6 +51,10 @@ impl<'a> Judgement<'a> {
                     break;
                 }
             }
+        }
+        if all.judges.iter().any(|(_, judge)| judge.may_fail()) {
+            let mut rejections = cluster.nodes().filter_map(|node| all.rejection(node));
+            all.failure = rejections.find(|rejection| rejection.reason.ends_attempt());
         }
         all
     }
@@ -68,10 +74,11 @@ impl<'a> Judgement<'a> {
         if let Some((rejection, _)) = self.only.iter().find(|(_, nodes)| !nodes.contains(&node.name)) {
             return Some(rejection.clone());
         }
-        self.judges.iter().find_map(|(plugin, judge)| {
+        let own = self.judges.iter().find_map(|(plugin, judge)| {
             let reason = judge.judge(node)?;
             Some(Rejection { plugin: *plugin, reason })
-        })
+        });
+        own.or_else(|| self.failure.clone())
     }
 }
 
@@ -189,6 +196,33 @@ mod tests {
         let claims = json!({"schedulerName": "volcano", "resourceClaims": [{"name": "gpu"}]});
         let candidate = Candidate::from(&read::<v1::Pod>(pod("web", &claims)));
         assert_eq!(cluster(&[]).unknown(&candidate).len(), 2);
+    }
+
+    #[test]
+    fn what_ends_the_attempt_on_one_node_keeps_the_pod_off_all() {
+        let mut cluster = cluster(&[]);
+        let drivers = json!({"metadata": {"name": "b1"}, "spec": {"drivers": []}});
+        cluster.storage.add_csi_node(&serde_json::from_value(drivers).unwrap());
+        let azure = |kind: &str| json!({"volumes": [{"name": "v", "azureDisk": {"diskURI": "d", "kind": kind}}]});
+        let broken = "cannot have a disk that driver disk.csi.azure.com does not take over";
+        assert_eq!(told(&cluster, &azure("Dedicated")), [broken; 2]);
+        assert_eq!(told(&cluster, &azure("Managed")), [""; 2]);
+    }
+
+    #[test]
+    fn a_pod_is_narrowed_before_any_filter_looks_at_a_node() {
+        let named = |node: &str| {
+            json!({"nodeName": node, "affinity": {"nodeAffinity": {
+            "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [
+                {"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["a1"]}]},
+            ]},
+        }}, "volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]})
+        };
+        let missing = "cannot have claim data, which does not exist";
+        assert_eq!(told(&cluster(&[]), &named("a1")), [missing; 2]);
+        // No node is left, so that nobody asks for the claim.
+        let expected = ["is not node b1, which the pod names", "does not match the node affinity"];
+        assert_eq!(told(&cluster(&[]), &named("b1")), expected);
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! Nodes, with the pods that are on them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cluster_model::api::core as v1;
 use cluster_model::demand::Offer;
-use cluster_model::identity::NodeName;
+use cluster_model::identity::{NodeName, Uid};
 use cluster_model::resources::Resources;
 
+use crate::affinity::AffinityTerm;
 use crate::resident::Resident;
 
 /// A node as the scheduler sees it.
@@ -20,10 +21,11 @@ pub struct Node {
     pub is_cordoned: bool,
     /// What its kubelet knows: `status.declaredFeatures`.
     pub features: BTreeSet<String>,
-    residents: Vec<Resident>,
+    /// By namespace: most of what is asked about is asked within one.
+    residents: BTreeMap<String, Vec<Resident>>,
     requested: Resources,
-    /// How many of the residents keep away from others.
-    keeping_away: usize,
+    /// Those of the residents that keep away from others, with what they say.
+    keepers: Vec<(Uid, Vec<AffinityTerm>)>,
 }
 
 impl From<&v1::Node> for Node {
@@ -34,17 +36,22 @@ impl From<&v1::Node> for Node {
             offer: Offer::from(node),
             is_cordoned: node.spec.as_ref().and_then(|spec| spec.unschedulable).unwrap_or(false),
             features: features.into_iter().flatten().cloned().collect(),
-            residents: Vec::new(),
+            residents: BTreeMap::new(),
             requested: Resources::default(),
-            keeping_away: 0,
+            keepers: Vec::new(),
         }
     }
 }
 
 impl Node {
     /// The pods on it.
-    pub fn residents(&self) -> &[Resident] {
-        &self.residents
+    pub fn residents(&self) -> impl Iterator<Item = &Resident> {
+        self.residents.values().flatten()
+    }
+
+    /// The pods of one namespace on it.
+    pub fn residents_in(&self, namespace: &str) -> &[Resident] {
+        self.residents.get(namespace).map(Vec::as_slice).unwrap_or_default()
     }
 
     /// What they take together.
@@ -52,10 +59,9 @@ impl Node {
         &self.requested
     }
 
-    /// Those that keep away from others.
-    pub(crate) fn keeping_away(&self) -> impl Iterator<Item = &Resident> {
-        let some = if self.keeping_away == 0 { &[] } else { self.residents.as_slice() };
-        some.iter().filter(|resident| !resident.anti_affinity.is_empty())
+    /// From which pods those on it keep away.
+    pub(crate) fn avoided(&self) -> impl Iterator<Item = &AffinityTerm> {
+        self.keepers.iter().flat_map(|(_, terms)| terms)
     }
 
     /// The value of one of its labels.
@@ -66,18 +72,25 @@ impl Node {
     /// Puts a pod on it.
     pub fn add(&mut self, resident: Resident) {
         self.requested.add(&resident.requests);
-        self.keeping_away += usize::from(!resident.anti_affinity.is_empty());
-        self.residents.push(resident);
+        if !resident.anti_affinity.is_empty() {
+            self.keepers.push((resident.uid.clone(), resident.anti_affinity.clone()));
+        }
+        self.residents.entry(resident.namespace.clone()).or_default().push(resident);
     }
 
     /// Takes the pods off it that are meant, and returns them.
     pub fn remove(&mut self, is_meant: impl Fn(&Resident) -> bool) -> Vec<Resident> {
-        let (gone, left) = std::mem::take(&mut self.residents).into_iter().partition(is_meant);
-        self.residents = left;
+        let mut gone = Vec::new();
+        for residents in self.residents.values_mut() {
+            gone.extend(residents.extract_if(.., |resident| is_meant(resident)));
+        }
         for resident in &gone {
-            let resident: &Resident = resident;
             self.requested.remove(&resident.requests);
-            self.keeping_away -= usize::from(!resident.anti_affinity.is_empty());
+            let own =
+                |(uid, terms): &(Uid, Vec<AffinityTerm>)| *uid == resident.uid && *terms == resident.anti_affinity;
+            if let Some(place) = self.keepers.iter().position(own) {
+                self.keepers.swap_remove(place);
+            }
         }
         gone
     }

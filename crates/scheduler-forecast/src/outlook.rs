@@ -16,7 +16,10 @@ use crate::judge::Judgement;
 use crate::node::Node;
 use crate::rejection::{Reason, Rejection};
 use crate::spite::Search;
-use crate::trial;
+use crate::trial::{self, Tried};
+
+/// How many nodes are named that would take a pod.
+const NAMED_NODES: usize = 20;
 
 /// A pod that is to move.
 #[derive(Clone, Debug)]
@@ -52,8 +55,10 @@ pub enum Fits {
 pub struct Prospect {
     /// Whether it finds a place.
     pub fits: Fits,
-    /// The nodes that would take it if it came alone, by name.
+    /// The nodes that would take it if it came alone, by name; of many the first.
     pub nodes: Vec<NodeName>,
+    /// How many of them there are.
+    pub number: usize,
     /// What is in the way on the others, each with the number of nodes.
     pub reasons: BTreeMap<Rejection, usize>,
     /// What cannot be known about it.
@@ -95,16 +100,8 @@ impl Question<'_> {
 pub fn outlook(cluster: &mut Cluster, question: &Question<'_>) -> Outlook {
     let alone: Vec<Alone> = (0..question.moves.len()).map(|index| Alone::look(index, cluster, question)).collect();
     let proven = bounds::proven(&alone, cluster, question);
-    let tried = trial::try_all(&alone, cluster, question);
-    let mut search = Search::new(&alone, question, cluster);
-    let is_always = |index: &usize| tried.found(*index) == tried.trials && !proven.safe.contains(index);
-    // What befell one of several that are alike can befall each of them.
-    let unlucky = (0..alone.len()).filter(|index| tried.found(*index) < tried.trials);
-    let unlucky: BTreeSet<_> = unlucky.map(|index| search.like(index)).collect();
-    let kept_off: BTreeSet<_> = (0..alone.len())
-        .filter(is_always)
-        .filter(|index| unlucky.contains(&search.like(*index)) || search.keeps_off(*index, cluster))
-        .collect();
+    let tried = trial::try_all(&alone, &proven.safe, cluster, question);
+    let kept_off = kept_off(&alone, &proven.safe, &tried, cluster, question);
     let mut pods: Vec<_> = alone
         .into_iter()
         .zip(question.moves)
@@ -113,18 +110,20 @@ pub fn outlook(cluster: &mut Cluster, question: &Question<'_>) -> Outlook {
             let unknown = cluster.unknown(&one.candidate);
             let is_never = proven.hopeless.contains(&index);
             let preempts =
-                if is_never || tried.found(index) == 0 { victim(&one.candidate, cluster, question) } else { None };
+                if is_never || tried.never_found(index) { victim(&one.candidate, cluster, question) } else { None };
             let fits = match () {
                 () if is_never && preempts.is_some() => Fits::Preempting,
                 () if is_never => Fits::No,
                 () if !unknown.is_empty() => Fits::Unknown,
                 () if kept_off.contains(&index) => Fits::Depends,
                 () if proven.safe.contains(&index) || tried.found(index) == tried.trials => Fits::Yes,
-                () if tried.found(index) == 0 && preempts.is_some() => Fits::Preempting,
+                () if tried.never_found(index) && preempts.is_some() => Fits::Preempting,
                 () => Fits::Depends,
             };
             let Alone { nodes, reasons, .. } = alone;
-            Prospect { fits, nodes, reasons, unknown, preempts }
+            let named = nodes.iter().filter_map(|place| cluster.at(*place)).map(|node| node.name.clone());
+            let (nodes, number) = (named.take(NAMED_NODES).collect(), nodes.len());
+            Prospect { fits, nodes, number, reasons, unknown, preempts }
         })
         .collect();
     // A pod that is seen to find a place only when it comes first does not fit whatever is proven of it.
@@ -143,13 +142,35 @@ pub fn outlook(cluster: &mut Cluster, question: &Question<'_>) -> Outlook {
     Outlook { pods, all, left_over: tried.left_over }
 }
 
+/// Those of the pods that found a place in every try, and for which a way was found that leaves them without one.
+fn kept_off(
+    alone: &[Alone],
+    safe: &BTreeSet<usize>,
+    tried: &Tried,
+    cluster: &mut Cluster,
+    question: &Question<'_>,
+) -> BTreeSet<usize> {
+    if safe.len() == alone.len() {
+        return BTreeSet::new();
+    }
+    let mut search = Search::new(alone, question, cluster);
+    let is_always = |index: &usize| tried.found(*index) == tried.trials && !safe.contains(index);
+    // What befell one of several that are alike can befall each of them.
+    let unlucky = (0..alone.len()).filter(|index| tried.found(*index) < tried.trials);
+    let unlucky: BTreeSet<_> = unlucky.map(|index| search.like(index)).collect();
+    (0..alone.len())
+        .filter(is_always)
+        .filter(|index| unlucky.contains(&search.like(*index)) || search.keeps_off(*index, cluster))
+        .collect()
+}
+
 /// What is found about a pod that comes alone.
 #[derive(Debug)]
 pub(crate) struct Alone {
-    /// The nodes that take it now.
-    pub(crate) nodes: Vec<NodeName>,
-    /// The nodes on which nothing is in the way that others cannot change.
-    pub(crate) possible: Vec<NodeName>,
+    /// The positions of the nodes that take it now.
+    pub(crate) nodes: Vec<usize>,
+    /// Those of the nodes on which nothing is in the way that others cannot change.
+    pub(crate) possible: Vec<usize>,
     /// What is in the way on the others.
     pub(crate) reasons: BTreeMap<Rejection, usize>,
     /// Whether something is in the way on every node, and nothing that the run does can change that.
@@ -165,18 +186,18 @@ impl Alone {
         let mut all = Self { nodes: Vec::new(), possible: Vec::new(), reasons: BTreeMap::new(), is_hopeless: false };
         let mut open = Vec::new();
         let judgement = Judgement::prepare(&one.candidate, cluster);
-        for node in cluster.nodes().filter(|node| question.counts(&node.name)) {
+        for (place, node) in cluster.positions().filter(|(_, node)| question.counts(&node.name)) {
             match judgement.rejection(node) {
                 None => {
-                    all.nodes.push(node.name.clone());
-                    all.possible.push(node.name.clone());
+                    all.nodes.push(place);
+                    all.possible.push(place);
                 }
                 Some(rejection) => {
                     if hinges_on_others(&rejection.reason) {
-                        all.possible.push(node.name.clone());
-                        open.push(node.name.clone());
+                        all.possible.push(place);
+                        open.push(place);
                     } else if rejection.reason.passes_with_pods() {
-                        all.possible.push(node.name.clone());
+                        all.possible.push(place);
                     }
                     *all.reasons.entry(rejection).or_default() += 1;
                 }
@@ -206,7 +227,7 @@ fn victim(pod: &Candidate, cluster: &mut Cluster, question: &Question<'_>) -> Op
     let is_lower = |priority: i32| priority < pod.resident.priority;
     let names: Vec<_> = cluster
         .nodes()
-        .filter(|node| question.counts(&node.name) && node.residents().iter().any(|one| is_lower(one.priority)))
+        .filter(|node| question.counts(&node.name) && node.residents().any(|one| is_lower(one.priority)))
         .map(|node| node.name.clone())
         .collect();
     names.into_iter().find_map(|name| {
@@ -252,9 +273,7 @@ pub fn needed_nodes(cluster: &mut Cluster, question: &Question<'_>, like: &NodeN
         let wider = Question { onto: onto.as_ref(), ..*question };
         let alone: Vec<Alone> = (0..question.moves.len()).map(|index| Alone::look(index, cluster, &wider)).collect();
         let fits = trial::fits(&alone, cluster, &wider);
-        for name in &names {
-            cluster.forget(name);
-        }
+        cluster.forget_last(names.len());
         fits
     })
 }

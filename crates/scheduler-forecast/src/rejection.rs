@@ -124,6 +124,14 @@ impl Reason {
     }
 }
 
+impl Reason {
+    /// Whether the scheduler takes it for an error of its own: then it gives the attempt up, and no other node gets the pod
+    /// either for as long as this one is asked.
+    pub fn ends_attempt(&self) -> bool {
+        matches!(self, Self::NotTakenOver(_) | Self::ForeignClaim(_))
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cluster_model::identity::{NodeName, Uid};
+use cluster_model::identity::Uid;
 
 use crate::candidate::Candidate;
 use crate::cluster::Cluster;
@@ -14,7 +14,7 @@ use crate::resident::Resident;
 use crate::trial::{put_back, take};
 
 /// How many times nodes are asked in all searches of one outlook.
-const QUESTIONS: usize = 4_000_000;
+const QUESTIONS: usize = 1_000_000;
 
 /// Searches for the sake of several pods, with one allowance of time.
 pub(crate) struct Search<'a> {
@@ -80,8 +80,8 @@ fn are_alike(one: &Move, other: &Move, cluster: &Cluster) -> bool {
     let nameless = |resident: &Resident| Resident { uid: Uid::default(), name: String::new(), ..resident.clone() };
     let coming = |is: &Move| Candidate { resident: nameless(&is.candidate.resident), ..is.candidate.clone() };
     let going = |is: &Move| {
-        let residents = cluster.node(&is.from).map(Node::residents).unwrap_or_default();
-        residents.iter().find(|resident| resident.uid == is.pod).map(nameless)
+        let mut residents = cluster.node(&is.from).into_iter().flat_map(Node::residents);
+        residents.find(|resident| resident.uid == is.pod).map(nameless)
     };
     one.stays == other.stays && one.from == other.from && coming(one) == coming(other) && going(one) == going(other)
 }
@@ -93,15 +93,14 @@ struct Hunt<'s, 'a> {
     one: &'s Move,
     left: usize,
     /// The ways that were gone, as sets of places and of what the moves there are like.
-    seen: BTreeSet<Vec<(usize, NodeName)>>,
-    placed: Vec<(usize, NodeName)>,
+    seen: BTreeSet<Vec<(usize, usize)>>,
+    placed: Vec<(usize, usize)>,
 }
 
 impl Hunt<'_, '_> {
     fn goes_on(&mut self, cluster: &mut Cluster) -> bool {
-        let mut key: Vec<_> =
-            self.placed.iter().map(|(placed, node)| (self.search.like(*placed), node.clone())).collect();
-        key.sort();
+        let mut key: Vec<_> = self.placed.iter().map(|(placed, node)| (self.search.like(*placed), *node)).collect();
+        key.sort_unstable();
         if self.left == 0 || !self.seen.insert(key) {
             return false;
         }
@@ -121,11 +120,11 @@ impl Hunt<'_, '_> {
             // First where it hurts.
             nodes.sort_by_key(|node| !own.contains(node));
             for node in nodes {
-                let late = place(other, is, &node, cluster);
-                self.placed.push((other, node.clone()));
+                let late = place(other, is, node, cluster);
+                self.placed.push((other, node));
                 let found = self.goes_on(cluster);
                 self.placed.pop();
-                unplace(other, is, &node, late, cluster);
+                unplace(other, is, node, late, cluster);
                 if found || self.left == 0 {
                     put_back(cluster, is, early);
                     return found;
@@ -137,18 +136,18 @@ impl Hunt<'_, '_> {
     }
 
     /// The nodes that take a pod of the run now.
-    fn open(&mut self, index: usize, cluster: &Cluster) -> Vec<NodeName> {
+    fn open(&mut self, index: usize, cluster: &Cluster) -> Vec<usize> {
         let (Some(alone), Some(one)) = (self.search.alone.get(index), self.search.question.moves.get(index)) else {
             return Vec::new();
         };
         self.left = self.left.saturating_sub(alone.possible.len() + 1);
         let judgement = Judgement::prepare(&one.candidate, cluster);
-        let takes_it = |name: &&NodeName| cluster.node(name).is_some_and(|node| judgement.rejection(node).is_none());
-        alone.possible.iter().filter(takes_it).cloned().collect()
+        let takes_it = |place: &usize| cluster.at(*place).is_some_and(|node| judgement.rejection(node).is_none());
+        alone.possible.iter().copied().filter(takes_it).collect()
     }
 
     /// The nodes that take the pod itself now.
-    fn open_to_it(&mut self, cluster: &mut Cluster) -> Vec<NodeName> {
+    fn open_to_it(&mut self, cluster: &mut Cluster) -> Vec<usize> {
         let old = if self.one.stays { Vec::new() } else { take(cluster, self.one) };
         let nodes = self.open(self.index, cluster);
         put_back(cluster, self.one, old);
@@ -163,14 +162,14 @@ impl Hunt<'_, '_> {
             let mut has_moved = false;
             for other in 0..self.search.alone.len() {
                 let is_placed = self.placed.iter().any(|(placed, _)| *placed == other)
-                    || rest.iter().any(|(placed, _, _, _): &(usize, NodeName, _, _)| *placed == other);
+                    || rest.iter().any(|(placed, _, _, _): &(usize, usize, _, _)| *placed == other);
                 let Some(is) = self.search.question.moves.get(other).filter(|_| !is_placed && other != self.index)
                 else {
                     continue;
                 };
                 let early = if is.stays { Vec::new() } else { take(cluster, is) };
                 if let Some(node) = self.open(other, cluster).into_iter().next() {
-                    let late = place(other, is, &node, cluster);
+                    let late = place(other, is, node, cluster);
                     rest.push((other, node, early, late));
                     has_moved = true;
                 } else {
@@ -184,7 +183,7 @@ impl Hunt<'_, '_> {
         }
         for (other, node, early, late) in rest.into_iter().rev() {
             if let Some(is) = self.search.question.moves.get(other) {
-                unplace(other, is, &node, late, cluster);
+                unplace(other, is, node, late, cluster);
                 put_back(cluster, is, early);
             }
         }
@@ -197,14 +196,16 @@ fn marker(index: usize) -> Uid {
 }
 
 /// Puts the new pod on its node, and takes the old one away if it has stayed until now.
-fn place(index: usize, one: &Move, node: &NodeName, cluster: &mut Cluster) -> Vec<Resident> {
-    cluster.place(node, Resident { uid: marker(index), ..one.candidate.resident.clone() });
+fn place(index: usize, one: &Move, node: usize, cluster: &mut Cluster) -> Vec<Resident> {
+    if let Some(node) = cluster.at_mut(node) {
+        node.add(Resident { uid: marker(index), ..one.candidate.resident.clone() });
+    }
     take(cluster, one)
 }
 
-fn unplace(index: usize, one: &Move, node: &NodeName, old: Vec<Resident>, cluster: &mut Cluster) {
+fn unplace(index: usize, one: &Move, node: usize, old: Vec<Resident>, cluster: &mut Cluster) {
     put_back(cluster, one, old);
-    if let Some(node) = cluster.node_mut(node) {
+    if let Some(node) = cluster.at_mut(node) {
         node.remove(|resident| resident.uid == marker(index));
     }
 }

@@ -28,6 +28,7 @@ impl Candidate {
         for container in spec.containers.iter_mut().chain(spec.init_containers.iter_mut().flatten()) {
             default_requests(container);
         }
+        default_requests_of_whole(&mut spec);
         let of_template = template.and_then(|template| template.metadata.as_ref()).and_then(|data| data.labels.clone());
         let labels = match of_template {
             Some(labels) if template.is_some() => with_own(labels, pod),
@@ -156,6 +157,26 @@ fn default_requests(container: &mut v1::Container) {
     }
 }
 
+/// The same for a pod that has limits as a whole, where its containers say nothing; of huge pages they are never asked
+/// (`DefaultPodLevelResources` of `pkg/api/pod`).
+fn default_requests_of_whole(spec: &mut v1::PodSpec) {
+    let says = |container: &v1::Container, name: &String| {
+        let requests = container.resources.as_ref().and_then(|resources| resources.requests.as_ref());
+        requests.is_some_and(|requests| requests.contains_key(name))
+    };
+    let limits = spec.resources.as_ref().and_then(|resources| resources.limits.clone()).unwrap_or_default();
+    let is_asked = |name: &String| match name.as_str() {
+        "cpu" | "memory" => !containers(spec).any(|container| says(container, name)),
+        name => name.starts_with("hugepages-"),
+    };
+    let asked: Vec<_> = limits.into_iter().filter(|(name, _)| is_asked(name)).collect();
+    let Some(resources) = &mut spec.resources else { return };
+    let requests = resources.requests.get_or_insert_default();
+    for (name, limit) in asked {
+        requests.entry(name).or_insert(limit);
+    }
+}
+
 /// Writes the pod's own values of the keys that its terms name into their selectors, as the API server does when it makes a
 /// pod (`pkg/registry/core/pod/strategy.go`).
 fn merge_label_keys(spec: &mut v1::PodSpec, labels: &Labels) {
@@ -228,6 +249,20 @@ mod tests {
         let other_generation =
             Labels::from([("app".to_owned(), "web".to_owned()), ("pod-template-hash".to_owned(), "x".to_owned())]);
         assert!(!term.means("ns", None, &other_generation));
+    }
+
+    #[test]
+    fn limits_of_the_whole_are_requested_where_no_container_says_otherwise() {
+        let wants = |containers: Value, whole: Value| {
+            let pod = json!({"metadata": {"namespace": "ns", "name": "w"}, "spec": {"containers": containers}});
+            let template = json!({"spec": {"containers": containers, "resources": whole}});
+            replacement(pod, template).resident.requests.cpu
+        };
+        let limits = json!({"limits": {"cpu": "500m"}});
+        assert_eq!(wants(json!([{"name": "c"}]), limits.clone()), 500);
+        assert_eq!(wants(json!([container("c", "100m")]), limits.clone()), 100);
+        assert_eq!(wants(json!([container("c", "0")]), limits), 0);
+        assert_eq!(wants(json!([{"name": "c"}]), json!({"limits": {"cpu": "500m"}, "requests": {"cpu": "200m"}})), 200);
     }
 
     #[test]

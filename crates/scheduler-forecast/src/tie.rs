@@ -10,6 +10,7 @@ use crate::outlook::Question;
 use crate::rejection::{Reason, Rejection};
 use cluster_model::api::core as v1;
 use cluster_model::demand::term_holds;
+use cluster_model::identity::NodeName;
 use serde::Serialize;
 
 /// Where the required node affinity is in a pod's specification.
@@ -48,17 +49,19 @@ impl Operation {
 pub struct Ties(pub Vec<Tie>);
 
 impl Ties {
-    /// Finds what ties a pod that no node takes: the fewest fields without which some node would. `None`: something else is
-    /// in the way, too.
-    pub fn find(pod: &Candidate, cluster: &Cluster, question: &Question<'_>) -> Option<Self> {
-        let mut best: Option<Self> = None;
-        for node in cluster.nodes().filter(|node| question.counts(&node.name)) {
-            let Some(ties) = on(pod, node, cluster, question.onto.is_some()) else { continue };
-            if best.as_ref().is_none_or(|best| ties.len() < best.0.len()) {
-                best = Some(Self(ties));
-            }
-        }
-        best.or_else(|| by_volume(pod, cluster, question))
+    /// Finds what ties a pod that no node takes: the fewest fields without which some node would, and of several such nodes the
+    /// one that is most like the one it is on. `None`: something else is in the way, too.
+    pub fn find(pod: &Candidate, from: &NodeName, cluster: &Cluster, question: &Question<'_>) -> Option<Self> {
+        let here = cluster.node(from);
+        let is_shared = |node: &Node, key: &str, value: &str| node.label(key) == Some(value);
+        let likeness = |node: &Node| {
+            let own = here.into_iter().flat_map(|here| &here.offer.labels);
+            own.filter(|(key, value)| is_shared(node, key, value)).count()
+        };
+        let nodes = cluster.nodes().filter(|node| question.counts(&node.name));
+        let tied = nodes.filter_map(|node| Some((node, on(pod, node, cluster, question.onto.is_some())?)));
+        let best = tied.min_by_key(|(node, ties)| (ties.len(), std::cmp::Reverse(likeness(node))));
+        best.map(|(_, ties)| Self(ties)).or_else(|| by_volume(pod, cluster, question))
     }
 
     /// The patch that frees the pod, for an object that has the pod's specification at this path; `None`: there is none.
@@ -183,7 +186,6 @@ fn escaped(key: &str) -> String {
 mod tests {
     use std::collections::BTreeSet;
 
-    use cluster_model::identity::NodeName;
     use serde_json::{Value, json};
 
     use super::*;
@@ -204,7 +206,7 @@ mod tests {
         let leaving = BTreeSet::from([NodeName::from("old")]);
         let open = BTreeSet::from([NodeName::from("new")]);
         let question = Question { moves: &[], leaving: &leaving, onto: onto.then_some(&open) };
-        let ties = Ties::find(&Candidate::replacement(&pod, None), &cluster, &question);
+        let ties = Ties::find(&Candidate::replacement(&pod, None), &NodeName::from("old"), &cluster, &question);
         let Some(ties) = ties else { return (String::new(), None) };
         let patch = ties.patch("/spec/template/spec").map(|text| serde_json::from_str(&text).unwrap());
         (ties.to_string(), patch)

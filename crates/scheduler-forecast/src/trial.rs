@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use cluster_model::identity::{NodeName, Uid};
+use cluster_model::identity::Uid;
 
 use crate::cluster::Cluster;
 use crate::judge::Judgement;
@@ -11,7 +11,7 @@ use crate::outlook::{Alone, Move, Question, free};
 use crate::resident::Resident;
 
 /// How many times nodes are asked in all, so that a plan is made in a second or two.
-const QUESTIONS: usize = 6_000_000;
+const QUESTIONS: usize = 2_000_000;
 /// How many tries are made where there is time, besides one against each pod.
 const MOST_TRIALS: usize = 24;
 /// How many are made in any case: each of the first is of another kind.
@@ -51,15 +51,28 @@ pub(crate) struct Tried {
 }
 
 impl Tried {
+    /// Whether it was tried, and found none in any.
+    pub(crate) fn never_found(&self, index: usize) -> bool {
+        self.trials > 0 && self.found(index) == 0
+    }
+
     /// In how many tries this one found a place.
     pub(crate) fn found(&self, index: usize) -> usize {
         self.found.get(index).copied().unwrap_or(0)
     }
 }
 
-/// Makes the tries.
-pub(crate) fn try_all(alone: &[Alone], cluster: &mut Cluster, question: &Question<'_>) -> Tried {
+/// Makes the tries; none where it is known of every pod that it finds a place.
+pub(crate) fn try_all(
+    alone: &[Alone],
+    safe: &BTreeSet<usize>,
+    cluster: &mut Cluster,
+    question: &Question<'_>,
+) -> Tried {
     let mut tried = Tried { trials: 0, found: vec![0; alone.len()], left_over: Vec::new() };
+    if safe.len() == alone.len() {
+        return tried;
+    }
     let mut best: Option<Vec<usize>> = None;
     for trial in plan(alone, question.moves) {
         let placed = run(&trial, alone, cluster, question);
@@ -121,7 +134,7 @@ fn plan(alone: &[Alone], moves: &[Move]) -> Vec<Trial> {
 /// moved, as the scheduler does.
 fn run(trial: &Trial, alone: &[Alone], cluster: &mut Cluster, question: &Question<'_>) -> Vec<bool> {
     let mut lot = Lot(trial.seed);
-    let mut placed: Vec<Option<NodeName>> = vec![None; question.moves.len()];
+    let mut placed: Vec<Option<usize>> = vec![None; question.moves.len()];
     let mut gone: Vec<Option<Vec<Resident>>> = (0..question.moves.len()).map(|_| None).collect();
     let mut pending = trial.order.clone();
     loop {
@@ -144,7 +157,9 @@ fn run(trial: &Trial, alone: &[Alone], cluster: &mut Cluster, question: &Questio
                 left.push(index);
                 continue;
             };
-            cluster.place(&node, Resident { uid: marker(index), ..one.candidate.resident.clone() });
+            if let Some(node) = cluster.at_mut(node) {
+                node.add(Resident { uid: marker(index), ..one.candidate.resident.clone() });
+            }
             if one.stays && !trial.keeps_all {
                 *old = Some(take(cluster, one));
             }
@@ -167,7 +182,7 @@ fn run(trial: &Trial, alone: &[Alone], cluster: &mut Cluster, question: &Questio
         }
     }
     for (index, node) in placed.iter().enumerate() {
-        if let Some(node) = node.as_ref().and_then(|name| cluster.node_mut(name)) {
+        if let Some(node) = node.and_then(|place| cluster.at_mut(place)) {
             node.remove(|resident| resident.uid == marker(index));
         }
     }
@@ -184,30 +199,33 @@ fn choose(
     choice: Choice,
     spited: Option<&Move>,
     lot: &mut Lot,
-) -> Option<NodeName> {
+) -> Option<usize> {
     let judgement = Judgement::prepare(&one.candidate, cluster);
-    let takes_it = |name: &&NodeName| cluster.node(name).is_some_and(|node| judgement.rejection(node).is_none());
+    let takes_it = |place: &usize| cluster.at(*place).is_some_and(|node| judgement.rejection(node).is_none());
+    // Beginning anywhere; of very many nodes only so many are compared, as the scheduler does.
+    let (head, tail) = alone.possible.split_at(lot.below(alone.possible.len()));
+    let mut open = tail.iter().chain(head).copied().filter(takes_it);
     if let Choice::Lot = choice {
-        // Beginning anywhere, the first that takes it.
-        let start = lot.below(alone.possible.len());
-        let (head, tail) = alone.possible.split_at(start);
-        return tail.iter().chain(head).find(takes_it).cloned();
+        return open.next();
     }
-    let open = alone.possible.iter().filter(takes_it);
-    let room = |name: &NodeName| cluster.node(name).map(fullness).unwrap_or_default();
+    let open = open.take(COMPARED);
+    let room = |place: usize| cluster.at(place).map(fullness).unwrap_or_default();
     match (choice, spited) {
-        (Choice::Fullest, _) => open.max_by_key(|name| room(name)).cloned(),
+        (Choice::Fullest, _) => open.max_by_key(|place| room(*place)),
         (Choice::Spite(_), Some(other)) => {
             let theirs = Judgement::prepare(&other.candidate, cluster);
-            let use_of = |name: &NodeName| {
-                let is_theirs = cluster.node(name).is_some_and(|node| theirs.rejection(node).is_none());
-                (is_theirs, room(name))
+            let use_of = |place: usize| {
+                let is_theirs = cluster.at(place).is_some_and(|node| theirs.rejection(node).is_none());
+                (is_theirs, room(place))
             };
-            open.max_by_key(|name| use_of(name)).cloned()
+            open.max_by_key(|place| use_of(*place))
         }
-        _ => open.min_by_key(|name| room(name)).cloned(),
+        _ => open.min_by_key(|place| room(*place)),
     }
 }
+
+/// How many nodes that take a pod are compared at the most.
+const COMPARED: usize = 200;
 
 /// How full a node is, in hundredths of a hundredth, by what it has the least of.
 fn fullness(node: &Node) -> i64 {
@@ -240,8 +258,8 @@ pub(crate) fn put_back(cluster: &mut Cluster, one: &Move, old: Vec<Resident>) {
 }
 
 /// The nodes on which anything was tried.
-pub(crate) fn possible(alone: &[Alone]) -> BTreeSet<&NodeName> {
-    alone.iter().flat_map(|one| &one.possible).collect()
+pub(crate) fn possible(alone: &[Alone]) -> BTreeSet<usize> {
+    alone.iter().flat_map(|one| &one.possible).copied().collect()
 }
 
 /// Numbers that look random and are the same every time (xorshift).

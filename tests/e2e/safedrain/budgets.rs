@@ -131,6 +131,7 @@ async fn the_plan_tells_in_how_many_turns_a_budget_lets_pods_go() {
     let node = ns.node("old").create().await;
     ns.stateful_set("db").replicas(3).ready().await;
     ns.budget("db").max_unavailable(1).ready().await;
+    ns.node("new").create().await;
     let dry = Plugin::safedrain(&ns).args([node.as_str(), "--dry-run=client"]).run().await.expect_code(0);
     let row = dry.stdout.lines().find(|line| line.starts_with(&format!("{}/db ", ns.name()))).expect("a row");
     let cells: Vec<_> = row.split_whitespace().skip(1).collect();

@@ -84,6 +84,8 @@ async fn each_budget_that_never_opens_is_a_refusal_with_the_consent_for_its_work
     let ns = Namespace::fresh(ControlPlane::shared(), "dead-ends").await;
     let node = ns.node("old").create().await;
     furnish(&ns).await;
+    // There is room enough: only the budgets stand in the way.
+    ns.node("new").create().await;
     let never = |budget: &str, needs: u32, of: u32| {
         format!(
             "is held by PodDisruptionBudget {budget}, which needs {needs} healthy pods of {of} and so never allows an eviction"
@@ -161,6 +163,7 @@ async fn while_controllers_are_away_what_they_have_not_said_is_a_refusal_where_i
     ns.deployment("web").ready().await;
     ns.stateful_set("db").ready().await;
     ns.daemon_set("log").ready().await;
+    ns.node("new").create().await;
     control_plane.stop("kube-controller-manager").await;
     ns.budget("web").min_available(1).create().await;
     ns.budget("also").selecting(json!({ "app": "web" })).min_available(1).create().await;

@@ -24,6 +24,7 @@ mod rbac;
 mod record;
 mod refusals;
 mod refused;
+mod rehearsal;
 mod replacements;
 mod rules;
 mod several_nodes;

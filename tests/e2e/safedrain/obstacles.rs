@@ -14,6 +14,7 @@ async fn each_obstacle_to_a_handover_is_a_refusal_of_its_own_under_strategy_surg
     let ns = Namespace::fresh(ControlPlane::shared(), "obstacles").await;
     let node = ns.node("old").label(RACK, "one").create().await;
     rules::make(&ns).await;
+    ns.node("new").create().await;
 
     let row = |pod, says: String| Row {
         pod,

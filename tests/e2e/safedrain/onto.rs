@@ -4,7 +4,7 @@ use e2e::workload::WorkloadBuilder;
 use e2e::{ControlPlane, Namespace, Plugin};
 use serde_json::{Value, json};
 
-use super::refused::{Refused, Row};
+use super::refused::Refused;
 
 const RACK: &str = "handover.test/rack";
 
@@ -29,14 +29,15 @@ async fn what_would_be_evicted_and_fits_nowhere_is_refused_and_its_consent_passe
     let consent = format!("--allow-downtime {}/statefulset/db", ns.name());
 
     let refused = Refused::run(&ns, ns.user(), drain(&[])).await;
-    refused.refuses(
-        &ns,
-        &[Row {
-            pod: "db-0",
-            says: format!("would be evicted, and no node of {green} can take it (1 lacks label {RACK}=one)"),
-            remedy: consent.clone(),
-        }],
-    );
+    refused.says(&[
+        &format!(
+            "refused: pod {}/db-0 would be evicted, and no node of {green} can take it (1 lacks label {RACK}=one)",
+            ns.name()
+        ),
+        // It is tied, and what frees it is told before the consent that lets it go for nothing.
+        &format!("(run kubectl patch statefulset db -n {} --type=json", ns.name()),
+        "1 pod stands in the way",
+    ]);
     let dry = drain(&[&consent.replace(' ', "="), "--dry-run=client", "-o", "json"]).run().await.expect_code(0);
     let pods = dry.json()["nodes"][0]["pods"].as_array().unwrap().clone();
     let fits = |name: &str| {

@@ -97,6 +97,7 @@ async fn a_right_that_is_missing_is_named_before_anything_happens() {
     assert!(run.stderr.contains("kubectl auth can-i create pods --subresource=eviction"), "{run}");
 
     let evict = serde_json::json!([{ "apiGroups": [""], "resources": ["pods/eviction"], "verbs": ["create"] }]);
+    ns.node("new").create().await;
     ns.create(role("evict", evict)).await;
     ns.create(bind("evict")).await;
     let run = Plugin::safedrain(&ns).args([&node, "--dry-run=client"]).user(&user).run().await.expect_code(0);

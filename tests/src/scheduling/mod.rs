@@ -7,10 +7,17 @@
 //!
 //! Left out, because a forecast calls it unknown: devices (ResourceClaims), other schedulers.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "what is read of a JSON value was written a few lines above, and what is not there is made by writing it"
+)]
+
 mod affinity;
 mod claims;
 pub mod dice;
+mod drivers;
 mod nodes;
+mod persistent_volumes;
 mod pods;
 mod ports;
 mod resources;
@@ -90,12 +97,15 @@ pub fn generate(seed: u64) -> Case {
     let mut dice = Dice::new(seed);
     let names = nodes::draw_names(&mut dice);
     let mut objects = nodes::draw(&mut dice, &names);
-    let storage = claims::draw(&mut dice, &names);
+    let mut storage = claims::draw(&mut dice, &names);
     objects.extend(namespaces(&mut dice));
     let most = if dice.chance(20) { 36 } else { 16 };
     let bound = 5 + dice.below(most);
     for number in 0..bound {
-        objects.extend(pods::bound(&mut dice, number, &names, &storage));
+        let with_pod = pods::bound(&mut dice, number, &names, &storage.claims);
+        // Nothing keeps others from a claim that was made for one pod.
+        storage.claims.extend(with_pod.iter().filter_map(claims::key_of));
+        objects.extend(with_pod);
     }
     objects.extend(storage.objects);
     let judged = 3 + dice.below(4);

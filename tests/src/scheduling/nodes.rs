@@ -81,8 +81,9 @@ fn labels(dice: &mut Dice, name: &str, style: &Style) -> Map<String, Value> {
         labels.insert("failure-domain.beta.kubernetes.io/region".into(), region(zone).into());
     }
     if !style.bare && dice.chance(40) {
-        // What the CSI driver that Google's disks have moved to says of zones.
+        // What the drivers that clouds' disks have moved to say of zones.
         labels.insert("topology.gke.io/zone".into(), zone.into());
+        labels.insert("topology.ebs.csi.aws.com/zone".into(), zone.into());
     }
     if dice.chance(85) {
         labels.insert("rack".into(), (*dice.pick(&["r1", "r2"])).into());
@@ -103,10 +104,14 @@ pub(super) fn region(zone: &str) -> &str {
 
 fn amounts_of(dice: &mut Dice, style: &Style) -> Value {
     let mut amounts = Map::new();
-    amounts.insert("cpu".into(), json!(dice.pick(&["4", "3920m", "8", "16", "2e0", "6500m"])));
+    if dice.chance(97) {
+        amounts.insert("cpu".into(), json!(dice.pick(&["4", "3920m", "8", "16", "2e0", "6500m"])));
+    }
     amounts.insert("memory".into(), json!(dice.pick(&["8Gi", "16Gi", "8000000Ki", "16e9", "6G", "34359738368"])));
     let pods = if dice.chance(style.crowded) { ["3", "5", "8"] } else { ["110", "250", "64"] };
-    amounts.insert("pods".into(), json!(dice.pick(&pods)));
+    if dice.chance(98) {
+        amounts.insert("pods".into(), json!(dice.pick(&pods)));
+    }
     if dice.chance(85) {
         amounts.insert("ephemeral-storage".into(), json!(dice.pick(&["20Gi", "100Gi", "50e9", "0"])));
     }

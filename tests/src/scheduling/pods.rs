@@ -2,13 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::claims::Storage;
 use super::dice::Dice;
 use super::resources::Load;
 use super::{Aspect, NAMESPACES, affinity, ports, resources, selectors, spread, tolerations, volumes};
 
 /// Draws a pod that is on a node, with the objects that come with it.
-pub(super) fn bound(dice: &mut Dice, number: usize, nodes: &[String], storage: &Storage) -> Vec<Value> {
+pub(super) fn bound(dice: &mut Dice, number: usize, nodes: &[String], claims: &[(String, String)]) -> Vec<Value> {
     let mut pod = new_pod(dice, &format!("bound-{number}"));
     // The node of some was deleted a moment ago.
     let node = if dice.chance(2) { "node-that-was".to_owned() } else { dice.pick(nodes).clone() };
@@ -27,7 +26,7 @@ pub(super) fn bound(dice: &mut Dice, number: usize, nodes: &[String], storage: &
     let mut others = vec![];
     if dice.chance(25) {
         let namespace = namespace_of(&pod);
-        let claims = volumes::of_claims(dice, &namespace, &storage.claims);
+        let claims = volumes::of_claims(dice, &namespace, claims);
         volumes::add(&mut pod["spec"], claims);
     } else if dice.chance(5) {
         others = volumes::add_ephemeral(dice, &mut pod, nodes);
@@ -86,7 +85,13 @@ pub(super) fn judged(
                     volumes::add(&mut pod["spec"], claims);
                 }
             }
-            Aspect::Spread => spec["topologySpreadConstraints"] = spread::draw(dice).into(),
+            Aspect::Spread => {
+                spec["topologySpreadConstraints"] = spread::draw(dice).into();
+                // Which nodes a pod may use can decide which are counted.
+                if dice.chance(25) {
+                    selectors::add(dice, spec, nodes);
+                }
+            }
             Aspect::PodAffinity => affinity::add(dice, spec),
             Aspect::Features => add_restart_rule(dice, spec),
         }

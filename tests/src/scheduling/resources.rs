@@ -43,7 +43,7 @@ pub(super) fn add(dice: &mut Dice, spec: &mut Value, load: Load) {
     spec["containers"] = containers.into();
     if dice.chance(30) {
         let mut init = vec![];
-        for number in 0..1 + dice.below(3) {
+        for number in 0..=dice.below(3) {
             let mut container = container(dice, &format!("i{number}"), each);
             if dice.chance(45) {
                 container["restartPolicy"] = json!("Always");

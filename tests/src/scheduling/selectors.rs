@@ -25,7 +25,7 @@ pub(super) fn add(dice: &mut Dice, spec: &mut Value, nodes: &[String]) {
 
 fn node_selector(dice: &mut Dice, nodes: &[String]) -> Value {
     let mut selector = Map::new();
-    for _ in 0..1 + dice.below(2) {
+    for _ in 0..=dice.below(2) {
         let (key, values) = key_and_values(dice, nodes);
         let value = dice.pick(&values).clone();
         selector.insert(key, value.into());
@@ -49,7 +49,7 @@ fn term(dice: &mut Dice, nodes: &[String]) -> Value {
         term.insert("matchFields".into(), fields.into());
     }
     if !fields || dice.chance(30) {
-        let expressions: Vec<_> = (0..1 + dice.below(2)).map(|_| expression(dice, nodes)).collect();
+        let expressions: Vec<_> = (0..=dice.below(2)).map(|_| expression(dice, nodes)).collect();
         term.insert("matchExpressions".into(), expressions.into());
     }
     term.into()

@@ -13,7 +13,7 @@ pub(super) const EFFECTS: [&str; 3] = ["NoSchedule", "NoExecute", "PreferNoSched
 
 /// Draws the tolerations of a pod.
 pub(super) fn draw(dice: &mut Dice) -> Vec<Value> {
-    (0..1 + dice.below(3)).map(|_| toleration(dice)).collect()
+    (0..=dice.below(3)).map(|_| toleration(dice)).collect()
 }
 
 fn toleration(dice: &mut Dice) -> Value {

@@ -1,6 +1,6 @@
 //! The volumes of pods: claims, ephemeral claims, and the disks that pods named themselves before there were claims.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::claims;
 use super::dice::Dice;
@@ -8,7 +8,7 @@ use super::dice::Dice;
 /// Draws disks that are named in the pod itself. There are few, so that pods meet at them.
 pub(super) fn disks(dice: &mut Dice) -> Vec<Value> {
     let mut disks: Vec<Value> = vec![];
-    for _ in 0..1 + dice.below(2) {
+    for _ in 0..=dice.below(2) {
         let disk = disk(dice);
         if !disks.contains(&disk) {
             disks.push(disk);
@@ -21,11 +21,7 @@ fn disk(dice: &mut Dice) -> Value {
     let read_only = dice.chance(40);
     let number = dice.below(2);
     let mut disk = match dice.below(6) {
-        0 | 1 => json!({"gcePersistentDisk": {"pdName": format!("disk-{number}")}}),
-        2 => json!({"awsElasticBlockStore": {"volumeID": format!("vol-{number}")}}),
-        3 => {
-            json!({"azureDisk": {"diskName": format!("disk-{number}"), "diskURI": format!("/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/disks/disk-{number}"), "kind": "Managed"}})
-        }
+        0..=3 => in_tree_disk(dice, &number.to_string()).into(),
         4 => {
             let monitors = dice.at_least_one(&["mon-a", "mon-b", "mon-c"]);
             let mut rbd = json!({"image": format!("image-{number}"), "monitors": monitors});
@@ -44,6 +40,30 @@ fn disk(dice: &mut Dice) -> Value {
         source["readOnly"] = json!(true);
     }
     disk
+}
+
+/// Draws a disk in the words of a plugin that was once part of Kubernetes: a field of volumes, and what is in it.
+pub(super) fn in_tree_disk(dice: &mut Dice, name: &str) -> Map<String, Value> {
+    let (plugin, source) = match dice.below(9) {
+        0..=3 => ("gcePersistentDisk", json!({"pdName": format!("disk-{name}")})),
+        4 | 5 => {
+            let zone = *dice.pick(&["", "", "aws:///", "aws://eu-north1-a/"]);
+            ("awsElasticBlockStore", json!({"volumeID": format!("{zone}vol-{name}")}))
+        }
+        6 => {
+            let mut source = json!({"diskName": format!("disk-{name}"), "diskURI": format!("https://disks.example.com/disk-{name}.vhd")});
+            if dice.chance(75) {
+                let uri = format!("/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/disks/disk-{name}");
+                source["diskURI"] = json!(uri);
+                // Without it the disk is of a kind that the driver does not know.
+                source["kind"] = json!("Managed");
+            }
+            ("azureDisk", source)
+        }
+        7 => ("cinder", json!({"volumeID": format!("disk-{name}")})),
+        _ => ("portworxVolume", json!({"volumeID": format!("disk-{name}")})),
+    };
+    Map::from_iter([(plugin.to_owned(), source)])
 }
 
 /// Draws volumes that are claims of the pod's namespace.

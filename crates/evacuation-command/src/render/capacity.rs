@@ -28,13 +28,15 @@ pub(super) fn capacity_line(capacity: &Capacity) -> Option<String> {
 /// What is missing, and what would help: `2 pods: short of 3 cpu, 4 GiB in zone b; 1 more node like n1 would hold all.`
 fn missing(capacity: &Capacity) -> String {
     let pods: usize = capacity.missing.iter().map(|one| one.pods).sum();
-    let sums: Vec<_> = capacity.missing.iter().map(sum).collect();
+    let asks = |missing: &&Missing| missing.cpu > 0 || missing.memory > 0;
+    let sums: Vec<_> = capacity.missing.iter().filter(asks).map(sum).collect();
     let help = match &capacity.nodes {
         Some(MoreNodes { count: number, like }) => format!("; {} like {like} would hold all", count_more(*number)),
-        None => "; more nodes of the same kind would not help".to_owned(),
+        None => "; more nodes like theirs would not help".to_owned(),
     };
+    let takes = if pods == 1 { "it takes" } else { "they take" };
     let pods = if pods == 0 { "all of them".to_owned() } else { count(pods, "pod") };
-    let sums = if sums.is_empty() { String::new() } else { format!(": they take {}", sums.join(" and ")) };
+    let sums = if sums.is_empty() { String::new() } else { format!(": {takes} {}", sums.join(" and ")) };
     format!("{pods}{sums}{help}.")
 }
 
@@ -90,7 +92,7 @@ mod tests {
             ),
             (
                 capacity(Fits::No, vec![missing(None)], None),
-                "Room: there is none for 2 pods: they take 1.5 cpu, 3 GiB; more nodes of the same kind would not help.",
+                "Room: there is none for 2 pods: they take 1.5 cpu, 3 GiB; more nodes like theirs would not help.",
             ),
             (
                 capacity(Fits::Depends, vec![], None),

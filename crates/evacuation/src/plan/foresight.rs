@@ -8,7 +8,7 @@ use scheduler_forecast::outlook::imagine;
 use scheduler_forecast::quota::Quota;
 use scheduler_forecast::tie::Ties;
 use scheduler_forecast::{
-    self as scheduler, Candidate, Cluster, Move, Outlook, Prospect, Question, Rejection, outlook,
+    self as scheduler, Candidate, Cluster, Move, Outlook, Prospect, Question, Reason, Rejection, outlook,
 };
 
 use super::capacity::Capacity;
@@ -20,7 +20,7 @@ use crate::request::DrainRequest;
 const NAMED_NODES: usize = 20;
 
 /// What becomes of a pod that is handed over and whose replacement finds no place.
-const SERVES_ON: &str = ": the old pod stays and serves on until there is a place";
+const SERVES_ON: &str = ": the old pod stays where it is until there is a place";
 
 /// The ground on which new pods are to stand.
 #[derive(Clone, Debug, Default)]
@@ -33,8 +33,6 @@ pub struct Ground {
     pub quotas: Vec<Quota>,
     /// How many nodes like the first of those that leave are imagined besides: `--with-nodes`.
     pub imagined: usize,
-    /// What this user may not see, by the plurals.
-    pub unseen: BTreeSet<String>,
     /// The pods whose replacements the server would not make, each with its words.
     pub refused: BTreeMap<Uid, String>,
 }
@@ -154,7 +152,7 @@ impl Told<'_> {
     fn note(&self, pod: &mut PodPlan, one: &Move, prospect: &Prospect) {
         let (forecast, warning) = self.judge(one, prospect);
         if forecast.fits == Fits::No {
-            let ties = Ties::find(&one.candidate, self.cluster, self.question);
+            let ties = Ties::find(&one.candidate, &one.from, self.cluster, self.question);
             pod.remedy = ties.as_ref().and_then(|ties| self.patch(ties, &pod.workload())).or_else(|| pod.remedy.take());
             let remedy = pod.remedy.as_ref().map(|patch| format!("; this frees it: {patch}")).unwrap_or_default();
             pod.warnings.extend(ties.map(|ties| format!("it is tied to where it is: {ties}{remedy}")));
@@ -189,10 +187,6 @@ impl Told<'_> {
         if let Some((quota, resource)) = quota.filter(|_| one.stays) {
             let why = format!("ResourceQuota {} leaves no room for one pod more ({resource})", quota.key.name);
             return (say(Fits::No, Some(why.clone())), Some(format!("{why}{SERVES_ON}")));
-        }
-        let unseen = self.unseen_for(one);
-        if let Some(plurals) = unseen.filter(|_| prospect.fits != scheduler::Fits::No) {
-            return (say(Fits::Unknown, Some(format!("you may not list {plurals}"))), None);
         }
         match prospect.fits {
             scheduler::Fits::Yes => (say(Fits::Yes, None), None),
@@ -250,27 +244,22 @@ impl Told<'_> {
             format!("{them} room for it, but not for all that are to leave, in every order")
         }
     }
-
-    /// What would have to be seen to be sure of this pod.
-    fn unseen_for(&self, one: &Move) -> Option<String> {
-        let has_claims = one.candidate.resident.volumes.iter().any(|volume| volume.claim().is_some());
-        let asks_for_devices = one.candidate.resident.requests.others.keys().any(|name| name.contains('/'));
-        let matters = |plural: &&String| match plural.as_str() {
-            "namespaces" => true,
-            "deviceclasses" => asks_for_devices,
-            _ => has_claims,
-        };
-        let plurals: Vec<_> = self.ground.unseen.iter().filter(matters).map(String::as_str).collect();
-        (!plurals.is_empty()).then(|| plurals.join(" and "))
-    }
 }
 
-/// `2 lack label x=y, 1 has taint z`: most first.
+/// `2 lack label x=y, 1 has taint z`: most first; `each lacks label x=y` where that is so everywhere.
 fn counted(reasons: &BTreeMap<Rejection, usize>) -> String {
     let mut told: Vec<_> = reasons.iter().map(|(why, count)| (*count, why.reason.to_string())).collect();
     told.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
-    let told: Vec<_> = told.into_iter().map(|(count, why)| format!("{count} {why}")).collect();
-    if told.is_empty() { "there is none".to_owned() } else { told.join(", ") }
+    if let Some(name) =
+        reasons.keys().find_map(|why| if let Reason::OtherNode(name) = &why.reason { Some(name) } else { None })
+    {
+        return format!("the pod names node {name}");
+    }
+    match told.as_slice() {
+        [] => "there is none".to_owned(),
+        [(count, why)] if *count > 1 => format!("each {why}"),
+        _ => told.iter().map(|(count, why)| format!("{count} {why}")).collect::<Vec<_>>().join(", "),
+    }
 }
 
 /// Gives a plan that was made again what the one that was shown foresaw.

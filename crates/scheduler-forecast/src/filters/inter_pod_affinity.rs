@@ -26,8 +26,14 @@ pub(super) fn prepare<'a>(pod: &'a Candidate, cluster: &'a Cluster) -> Prepared<
     let mut found = Places::new();
     let mut avoided = Places::new();
     if !near.is_empty() || !away.is_empty() {
+        let terms = || near.iter().chain(&away);
+        // Only where a term means all namespaces have all pods to be looked at.
+        let is_wide = terms().any(|term| term.namespace_selector != Selector::Nothing);
+        let namespaces: BTreeSet<&str> = terms().flat_map(|term| &term.namespaces).map(String::as_str).collect();
         for node in cluster.nodes() {
-            for resident in node.residents() {
+            let all = node.residents().filter(|_| is_wide);
+            let some = namespaces.iter().filter(|_| !is_wide).flat_map(|name| node.residents_in(name));
+            for resident in all.chain(some) {
                 if !near.is_empty() && near.iter().all(|term| means(term, resident)) {
                     found.extend(near.iter().filter_map(|term| place(node, &term.topology_key)));
                 }
@@ -112,7 +118,7 @@ fn places_of_keepers<'a>(pod: &Resident, cluster: &'a Cluster) -> Places<'a> {
     let labels = cluster.namespace(&pod.namespace).unwrap_or(&nothing);
     let mut places = Places::new();
     for node in cluster.nodes() {
-        for term in node.keeping_away().flat_map(|resident| &resident.anti_affinity) {
+        for term in node.avoided() {
             if term.means(&pod.namespace, Some(labels), &pod.labels) {
                 places.extend(place(node, &term.topology_key));
             }

@@ -45,12 +45,34 @@ impl<'a> Prepared<'a> {
     fn judge(judge: impl Judge + 'a) -> Self {
         Self::Judge(Box::new(judge))
     }
+
+    /// A judge that may find what ends the attempt to place the pod.
+    fn judge_that_may_fail(judge: impl Fn(&Node) -> Option<Reason> + 'a) -> Self {
+        Self::Judge(Box::new(MayFail(judge)))
+    }
 }
 
 /// A filter that knows its pod.
 pub(crate) trait Judge {
     /// Why this node does not take the pod; `None`: for all that this filter knows it does.
     fn judge(&self, node: &Node) -> Option<Reason>;
+
+    /// Whether what it finds on one node may end the attempt to place the pod at all: see [`Reason::ends_attempt`].
+    fn may_fail(&self) -> bool {
+        false
+    }
+}
+
+struct MayFail<F>(F);
+
+impl<F: Fn(&Node) -> Option<Reason>> Judge for MayFail<F> {
+    fn judge(&self, node: &Node) -> Option<Reason> {
+        (self.0)(node)
+    }
+
+    fn may_fail(&self) -> bool {
+        true
+    }
 }
 
 impl<F: Fn(&Node) -> Option<Reason>> Judge for F {

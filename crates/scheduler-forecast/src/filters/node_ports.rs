@@ -13,7 +13,7 @@ pub(super) fn prepare<'a>(pod: &'a Candidate, _: &'a Cluster) -> Prepared<'a> {
         return Prepared::Skip;
     }
     Prepared::judge(move |node: &Node| {
-        let taken: Vec<&HostPort> = node.residents().iter().flat_map(|resident| &resident.ports).collect();
+        let taken: Vec<&HostPort> = node.residents().flat_map(|resident| &resident.ports).collect();
         let clash = ports.iter().find(|port| taken.iter().any(|other| port.is_in_the_way_of(other)));
         clash.map(|port| Reason::Port(port.clone()))
     })

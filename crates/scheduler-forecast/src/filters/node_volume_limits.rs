@@ -24,9 +24,18 @@ pub(super) fn prepare<'a>(pod: &'a Candidate, cluster: &'a Cluster) -> Prepared<
         return Prepared::Skip;
     }
     let [without_drivers, with_drivers] = wanted_by;
-    Prepared::judge(move |node: &Node| {
+    // So may those of pods that are there: a claim that was not made for its pod, a disk that its driver does not know.
+    let may_fail_there = |volume: &PodVolume| match volume {
+        PodVolume::Ephemeral(_) => true,
+        PodVolume::Disk { in_tree, .. } => in_tree.as_ref().is_some_and(|disk| disk.csi.is_none()),
+        PodVolume::Claim(_) => false,
+    };
+    let mut residents = cluster.nodes().flat_map(Node::residents);
+    let may_fail = with_drivers.is_err() || residents.any(|resident| resident.volumes.iter().any(may_fail_there));
+    let judge = move |node: &Node| {
         let drivers = storage.nodes.get(&node.name);
-        let wanted = match if drivers.is_some() { &with_drivers } else { &without_drivers } {
+        let wanted = if drivers.is_some() { &with_drivers } else { &without_drivers };
+        let wanted = match wanted {
             Ok(wanted) if wanted.is_empty() => return None,
             Ok(wanted) => wanted,
             Err(reason) => return Some(reason.clone()),
@@ -60,7 +69,8 @@ pub(super) fn prepare<'a>(pod: &'a Candidate, cluster: &'a Cluster) -> Prepared<
             limits.get(*driver).copied().flatten().is_some_and(|limit| held.saturating_add(*new) > limit)
         };
         counts.into_iter().find(is_full).map(|(driver, _)| Reason::VolumeLimit(driver.to_owned()))
-    })
+    };
+    if may_fail { Prepared::judge_that_may_fail(judge) } else { Prepared::judge(judge) }
 }
 
 /// Whether a pod is to be placed, or runs.

@@ -82,11 +82,10 @@ impl<'a> Domains<'a> {
         // An empty selector counts nothing, although it selects the pod itself.
         let selects_all = constraint.selector == Selector::All(Vec::new());
         let is_alike = |resident: &&crate::resident::Resident| {
-            !resident.is_terminating
-                && resident.namespace == pod.resident.namespace
-                && constraint.selector.matches(&resident.labels)
+            !resident.is_terminating && constraint.selector.matches(&resident.labels)
         };
-        let found = if selects_all { 0 } else { node.residents().iter().filter(is_alike).count() };
+        let found =
+            if selects_all { 0 } else { node.residents_in(&pod.resident.namespace).iter().filter(is_alike).count() };
         *self.pods.entry(value).or_default() += i64::try_from(found).unwrap_or(i64::MAX);
     }
 

@@ -49,10 +49,15 @@ pub(super) fn prepare<'a>(pod: &'a Candidate, cluster: &'a Cluster) -> Prepared<
     if let Some(claim) = unbound.iter().find(|claim| !may_wait(claim)) {
         return Prepared::Rejected(Reason::UnboundClaim(claim.key.name.clone()));
     }
-    Prepared::judge(move |node: &Node| {
+    let may_fail = bound.iter().any(|claim| {
+        let volume = claim.volume.as_ref().and_then(|name| storage.volumes.get(name));
+        volume.and_then(|volume| volume.in_tree.as_ref()).is_some_and(|(disk, _)| disk.csi.is_none())
+    });
+    let judge = move |node: &Node| {
         let reached = bound.iter().find_map(|claim| unreached(claim, storage, node));
         reached.or_else(|| unmade(&unbound, storage, node))
-    })
+    };
+    if may_fail { Prepared::judge_that_may_fail(judge) } else { Prepared::judge(judge) }
 }
 
 /// What is wrong with a bound claim on this node.

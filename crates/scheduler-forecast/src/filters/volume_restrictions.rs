@@ -25,7 +25,7 @@ pub(super) fn prepare<'a>(pod: &'a Candidate, cluster: &'a Cluster) -> Prepared<
         return Prepared::Skip;
     }
     Prepared::judge(move |node: &Node| {
-        let mut mounted = node.residents().iter().flat_map(|resident| self::disks(&resident.volumes));
+        let mut mounted = node.residents().flat_map(|resident| self::disks(&resident.volumes));
         if mounted.any(|other| disks.iter().any(|disk| disk.is_in_the_way_of(other))) {
             return Some(Reason::DiskInUse);
         }
@@ -40,8 +40,9 @@ fn disks(volumes: &[PodVolume]) -> impl Iterator<Item = &Disk> {
     })
 }
 
-/// Whether a pod on any node mounts the claim.
+/// Whether a pod on any node mounts the claim. One for which it was made is not looked at.
 fn is_used(namespace: &str, claim: &str, cluster: &Cluster) -> bool {
-    let mut residents = cluster.nodes().flat_map(Node::residents).filter(|resident| resident.namespace == namespace);
-    residents.any(|resident| resident.volumes.iter().any(|volume| volume.claim() == Some(claim)))
+    let mut residents = cluster.nodes().flat_map(|node| node.residents_in(namespace));
+    let mounts = |volume: &PodVolume| matches!(volume, PodVolume::Claim(name) if name == claim);
+    residents.any(|resident| resident.volumes.iter().any(mounts))
 }

@@ -142,7 +142,7 @@ proptest! {
         let before = cluster.clone();
         let found = outlook(&mut cluster, &question);
         let sorted = |cluster: &Cluster| {
-            let names = |node: &Node| (node.name.clone(), node.residents().iter().map(|one| one.uid.clone()).collect::<BTreeSet<_>>());
+            let names = |node: &Node| (node.name.clone(), node.residents().map(|one| one.uid.clone()).collect::<BTreeSet<_>>());
             cluster.nodes().map(names).collect::<Vec<_>>()
         };
         prop_assert_eq!(sorted(&cluster), sorted(&before), "the cluster is given back as it was");

@@ -24,6 +24,10 @@ pub(super) struct ByHand {
     pub(super) other_node: String,
 }
 
+fn resource(kind: &str) -> ApiResource {
+    ApiResource::from_gvk(&GroupVersionKind::gvk("kubevirt.io", "v1", kind))
+}
+
 impl ByHand {
     pub(super) async fn new(purpose: &str) -> Self {
         static ALONE: OnceCell<KubeVirt> = OnceCell::const_new();
@@ -36,6 +40,7 @@ impl ByHand {
     pub(super) async fn on(kubevirt: &KubeVirt, purpose: &str) -> Self {
         let control_plane = kubevirt.control_plane();
         let ns = Namespace::fresh(control_plane, purpose).await;
+        ns.frees(resource("VirtualMachineInstance"));
         let client = control_plane.forwarding_client(ns.user()).await;
         let controller = Account::Controller.client(control_plane).await;
         let node = ns.node("node1").create().await;
@@ -44,8 +49,7 @@ impl ByHand {
     }
 
     pub(super) fn objects(&self, client: &Client, kind: &str) -> Api<DynamicObject> {
-        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("kubevirt.io", "v1", kind));
-        Api::namespaced_with(client.clone(), self.ns.name(), &resource)
+        Api::namespaced_with(client.clone(), self.ns.name(), &resource(kind))
     }
 
     pub(super) async fn get(&self, kind: &str, name: &str) -> Value {

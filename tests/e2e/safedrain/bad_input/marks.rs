@@ -87,6 +87,7 @@ async fn a_pods_mark_that_the_server_does_not_confirm_makes_it_nobodys_pod() {
     let elsewhere = Namespace::fresh(ControlPlane::shared(), "pod-marks-b").await;
     let node = ns.node("old").create().await;
     ns.deployment("web").ready().await;
+    ns.node("new").create().await;
     let set = ns.api::<ReplicaSet>().list(&ListParams::default()).await.unwrap().items.remove(0);
     elsewhere.deployment("web").on_node(&node).create().await;
     elsewhere.until("", "the other ReplicaSet", |sets: &[ReplicaSet]| !sets.is_empty()).await;

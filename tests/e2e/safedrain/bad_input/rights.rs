@@ -8,6 +8,7 @@ use super::{Transcript, place};
 async fn who_lacks_a_right_reads_which_what_still_works_and_which_role_is_enough() {
     let (ns, node) = place("bad-rights").await;
     ns.deployment("web").ready().await;
+    ns.node("new").create().await;
     let mut transcript = Transcript::of(&ns);
     transcript.replace(&ns.pods("").await.remove(0).metadata.name.unwrap(), "POD");
     // The server's time stamps are whole seconds: it came up within one, or over the end of one.

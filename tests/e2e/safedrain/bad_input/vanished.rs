@@ -13,12 +13,12 @@ async fn a_node_that_is_deleted_meanwhile_ends_the_run_well_and_the_run_says_so(
     let old = ns.node("old").create().await;
     ns.deployment("web").ready().await;
     ns.stateful_set("db").exit_after("20s").ready().await;
+    let new = ns.node("new").create().await;
     let running = Plugin::safedrain(&ns).args([&old, "--settle=0s"]).spawn();
     running.stderr_contains("serves on").await;
     running.stdout_contains("evicting").await;
 
     ns.nodes().delete(&old, &DeleteParams::default()).await.unwrap();
-    let new = ns.node("new").create().await;
     let run = running.wait().await.expect_code(0);
 
     let told = format!("Warning: node {old} does not exist any more: somebody deleted it during the run");

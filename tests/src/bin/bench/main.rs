@@ -5,6 +5,7 @@
 
 mod evacuation;
 mod figures;
+mod forecast;
 mod guests;
 mod memory;
 mod migrations;
@@ -35,17 +36,28 @@ struct Args {
 /// What is on the nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum What {
-    /// Pods, then virtual machines
+    /// The forecast, then pods, then virtual machines
     All,
     /// Pods only
     Pods,
     /// Virtual machines only
     Machines,
+    /// The forecast of a large cluster only, which needs no server
+    Forecast,
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let args = Args::parse();
+    if matches!(args.what, What::All | What::Forecast)
+        && let Err(error) = forecast::measure()
+    {
+        eprintln!("scripts/bench: a generated object cannot be read: {error}");
+        return ExitCode::FAILURE;
+    }
+    if args.what == What::Forecast {
+        return ExitCode::SUCCESS;
+    }
     println!("etcd, kube-apiserver, its controllers and the scheduler are real; kwok plays the kubelets.");
     if args.what != What::Machines
         && let Err(failure) = pods::measure_all(&ControlPlane::start(), args.repeat).await

@@ -10,6 +10,12 @@ use tokio::time;
 /// How often it is looked at. The kernel keeps the peak; only what comes in the last moment can be missed.
 const INTERVAL: Duration = Duration::from_millis(20);
 
+/// The peak of this program itself, in bytes.
+pub(crate) fn own_peak() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    peak_in(&status, "bench")
+}
+
 /// The peak of a process since it became the program that it is.
 ///
 /// It is read from /proc and not asked of `wait4`, whose peak is that of the process: kubectl becomes the plugin, and
