@@ -1,7 +1,7 @@
 //! Small clusters, drawn by a seed, that are full of what the scheduler's filters are about.
 //!
 //! A cluster has 3 to 8 nodes, 5 to 40 pods on them, storage, and 3 to 6 pods to judge. Each judged pod is about one, two
-//! or three [`Aspect`]s and otherwise asks for little, so that every filter is the first to reject somewhere. All names and
+//! or three aspects and otherwise asks for little, so that every filter is the first to reject somewhere. All names and
 //! values come from small sets, so that things meet. A case is JSON as a person would write it: what the API server fills
 //! in is left out where that matters.
 //!
