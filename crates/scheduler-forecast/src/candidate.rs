@@ -77,7 +77,7 @@ impl SpreadConstraint {
 }
 
 impl From<&v1::Pod> for Candidate {
-    /// Reads a pod as the API server would keep it; [`crate::template`] makes one of an owner's template.
+    /// Reads a pod as the API server would keep it; [`Candidate::replacement`] makes one of an owner's template.
     fn from(pod: &v1::Pod) -> Self {
         let nothing = v1::PodSpec::default();
         let spec = pod.spec.as_ref().unwrap_or(&nothing);
