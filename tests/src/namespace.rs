@@ -188,6 +188,19 @@ impl Namespace {
         serde_json::to_value(created).expect("an object can be written as JSON")
     }
 
+    /// Creates a ValidatingAdmissionPolicy of this name and specification, and its binding; both are of the cluster. It takes a
+    /// while until it is in force.
+    pub async fn create_policy(&self, name: &str, spec: Value) {
+        let api_version = "admissionregistration.k8s.io/v1";
+        let metadata = json!({ "name": name });
+        let policy = ("ValidatingAdmissionPolicy", spec);
+        let binding =
+            ("ValidatingAdmissionPolicyBinding", json!({ "policyName": name, "validationActions": ["Deny"] }));
+        for (kind, spec) in [policy, binding] {
+            self.create(json!({ "apiVersion": api_version, "kind": kind, "metadata": metadata, "spec": spec })).await;
+        }
+    }
+
     /// Lists the pods here that `selector` selects, in the order of their names; "" selects all.
     pub async fn pods(&self, selector: &str) -> Vec<Pod> {
         let pods = self

@@ -10,6 +10,9 @@ pub use crate::api::core::Taint;
 use crate::resources::Resources;
 use crate::selector::Labels;
 
+/// The taint that the node controller gives a cordoned node.
+pub const UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
+
 /// What a pod asks.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Demand {
@@ -84,33 +87,45 @@ impl Demand {
     /// Why a node cannot take the pod beside what is `taken` of it; `None`: it can. The first reason of the scheduler's
     /// own order: taints, selector, affinity, room. A taint by which a node is only cordoned is left to the caller.
     pub fn misfit(&self, offer: &Offer, taken: &Resources) -> Option<Misfit> {
-        let is_in_the_way = |taint: &&v1::Taint| {
-            let repels = matches!(taint.effect.as_str(), "NoSchedule" | "NoExecute");
-            let is_cordon = taint.key == "node.kubernetes.io/unschedulable";
-            repels && !is_cordon && !self.tolerations.iter().any(|one| tolerates(one, taint))
-        };
-        if let Some(taint) = offer.taints.iter().find(is_in_the_way) {
-            return Some(Misfit::Taint(taint.key.clone()));
-        }
+        let taint = self.untolerated(offer).find(|taint| taint.key != UNSCHEDULABLE);
+        taint
+            .map(|taint| Misfit::Taint(taint.key.clone()))
+            .or_else(|| self.mismatch(offer))
+            .or_else(|| Misfit::room(offer.allocatable.beside(taken).lacking(&self.requests)))
+    }
+
+    /// The taints that keep the pod off.
+    pub fn untolerated<'a>(&self, offer: &'a Offer) -> impl Iterator<Item = &'a v1::Taint> {
+        let repels = |taint: &&v1::Taint| matches!(taint.effect.as_str(), "NoSchedule" | "NoExecute");
+        offer.taints.iter().filter(repels).filter(|taint| !self.tolerates(taint))
+    }
+
+    /// Whether a taint does not matter to the pod.
+    pub fn tolerates(&self, taint: &v1::Taint) -> bool {
+        self.tolerations.iter().any(|toleration| tolerates(toleration, taint))
+    }
+
+    /// What of the pod's selector and affinity the node does not have.
+    pub fn mismatch(&self, offer: &Offer) -> Option<Misfit> {
         let missing = self.selector.iter().find(|(key, value)| offer.labels.get(*key) != Some(*value));
         if let Some((key, value)) = missing {
             return Some(Misfit::Label { key: key.clone(), value: value.clone() });
         }
-        if self
-            .terms
-            .as_ref()
-            .is_some_and(|terms| !terms.iter().any(|term| term_holds(term, &offer.labels, Some(&offer.name))))
-        {
-            return Some(Misfit::Affinity);
-        }
-        let lacking = offer.allocatable.beside(taken).lacking(&self.requests);
-        (!lacking.is_empty()).then_some(Misfit::Room(lacking))
+        let holds = |term: &v1::NodeSelectorTerm| term_holds(term, &offer.labels, Some(&offer.name));
+        self.terms.as_ref().is_some_and(|terms| !terms.iter().any(holds)).then_some(Misfit::Affinity)
+    }
+}
+
+impl Misfit {
+    /// That these resources are lacking, if any are.
+    pub fn room(lacking: BTreeSet<String>) -> Option<Self> {
+        (!lacking.is_empty()).then_some(Self::Room(lacking))
     }
 }
 
 /// Whether a toleration is about a taint. Follows `Toleration.ToleratesTaint` of `k8s.io/api/core/v1`, without the comparisons
 /// of numbers that are not on by default.
-pub fn tolerates(toleration: &v1::Toleration, taint: &v1::Taint) -> bool {
+fn tolerates(toleration: &v1::Toleration, taint: &v1::Taint) -> bool {
     let text = |field: &Option<String>| field.clone().unwrap_or_default();
     let (effect, key) = (text(&toleration.effect), text(&toleration.key));
     let is_about_it = (effect.is_empty() || effect == taint.effect) && (key.is_empty() || key == taint.key);

@@ -188,6 +188,20 @@ impl Pod {
         self.controller.as_ref().is_some_and(|controller| controller.uid == *uid)
     }
 
+    /// Who made it: its controller, or of a detached pod the one that its record names, believed or not.
+    pub fn maker(&self) -> Option<ControllerRef> {
+        if let Some(controller) = &self.controller {
+            return Some(controller.clone());
+        }
+        let record = marks::DetachRecord::parse(self.detached.as_deref()?).ok()?;
+        Some(ControllerRef {
+            api_version: record.kind.api_version().to_owned(),
+            kind: record.kind.name().to_owned(),
+            name: record.replica_set,
+            uid: record.replica_set_uid,
+        })
+    }
+
     /// Whether it carries the label of a detached pod. That alone proves nothing: see [`marks::DetachRecord`].
     pub fn has_detached_label(&self) -> bool {
         self.labels.get(TEMPLATE_HASH).is_some_and(|hash| hash == marks::DETACHED_HASH)

@@ -22,9 +22,9 @@ use kubectl_common::report::Output;
 use scheduler_forecast::Cluster;
 
 use crate::failure::{CommandError, call_failed, list_failed};
-use crate::foresight::Rehearsal;
 use crate::job::{Job, Targets};
 use crate::pools::{Onto, Pools};
+use crate::rehearsal::Rehearsal;
 use crate::session::{Session, now};
 use crate::{guests, nodes, rights};
 

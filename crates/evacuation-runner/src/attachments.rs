@@ -1,22 +1,15 @@
-//! VolumeAttachments, read as JSON: their type holds every kind of volume that there is, and would weigh more in the program
-//! than all that is read of them.
+//! VolumeAttachments, for what waits until a volume is off a node.
 
 use cluster_model::attachment::Attachment;
 use kube::Api;
-use kube::api::{ApiResource, DynamicObject, ListParams};
+use kube::api::{ApiResource, DynamicObject};
 
+use crate::dynamic::{self, each_of, json_of};
 use crate::observe::ListError;
-use crate::virtual_machines::{each_dynamic, json_of};
 use api_access::ApiAccess;
 
 fn resource() -> ApiResource {
-    ApiResource {
-        group: "storage.k8s.io".to_owned(),
-        version: "v1".to_owned(),
-        api_version: "storage.k8s.io/v1".to_owned(),
-        kind: "VolumeAttachment".to_owned(),
-        plural: "volumeattachments".to_owned(),
-    }
+    dynamic::resource("storage.k8s.io", "VolumeAttachment", "volumeattachments")
 }
 
 /// All of the cluster.
@@ -27,10 +20,7 @@ pub(crate) fn api(access: &ApiAccess) -> Api<DynamicObject> {
 /// Lists them.
 pub(crate) async fn list(access: &ApiAccess) -> Result<Vec<Attachment>, ListError> {
     let mut all = Vec::new();
-    each_dynamic(access, &api(access), &resource(), &ListParams::default(), |object| {
-        all.push(Attachment::from(object));
-    })
-    .await?;
+    each_of(access, &resource(), |object| all.push(Attachment::from(object))).await?;
     Ok(all)
 }
 

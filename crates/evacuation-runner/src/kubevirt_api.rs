@@ -3,6 +3,7 @@
 use kube::Api;
 use kube::api::{ApiResource, DynamicObject};
 
+use crate::dynamic;
 use api_access::ApiAccess;
 
 /// One of KubeVirt's kinds that a run reads or writes.
@@ -23,13 +24,7 @@ impl Kind {
             Self::Machine => ("VirtualMachine", "virtualmachines"),
             Self::Migration => ("VirtualMachineInstanceMigration", "virtualmachineinstancemigrations"),
         };
-        ApiResource {
-            group: cluster_model::kubevirt::GROUP.to_owned(),
-            version: "v1".to_owned(),
-            api_version: format!("{}/v1", cluster_model::kubevirt::GROUP),
-            kind: kind.to_owned(),
-            plural: plural.to_owned(),
-        }
+        dynamic::resource(cluster_model::kubevirt::GROUP, kind, plural)
     }
 
     /// The objects of one namespace.

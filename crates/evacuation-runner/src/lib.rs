@@ -10,6 +10,7 @@
 
 pub mod actions;
 mod attachments;
+mod dynamic;
 mod eviction_request;
 mod guest_actions;
 
@@ -18,10 +19,10 @@ pub mod documents;
 mod kubevirt_api;
 pub mod lease;
 pub mod live_view;
+pub mod new_pods;
 pub mod observe;
 pub mod precedence;
 pub mod preflight;
-pub mod rehearsal;
 pub mod rights;
 pub mod routes;
 pub mod run;

@@ -26,6 +26,7 @@ use kube::api::DynamicObject;
 use kube::runtime::watcher;
 
 use crate::attachments;
+use crate::dynamic::json_of;
 use crate::kubevirt_api::Kind;
 use crate::observe::Observation;
 use crate::virtual_machines::{self, GUESTS_PODS};
@@ -271,7 +272,7 @@ fn dynamic_source(
     read: impl Fn(&serde_json::Value) -> (Key, VirtualChange) + Send + 'static,
 ) -> BoxStream<'static, Told> {
     let read = move |object: &DynamicObject| {
-        let (key, change) = read(&virtual_machines::json_of(object));
+        let (key, change) = read(&json_of(object));
         vec![(key, virtual_change(change))]
     };
     named_source(api, kind.resource().plural, watcher::Config::default(), known, read)

@@ -252,11 +252,8 @@ struct Keeping {
 impl Keeping {
     /// Those of the controllers of these pods.
     fn for_pods(cluster: &ClusterSnapshot) -> Self {
-        let home = |pod: &Pod| match &pod.controller {
-            Some(controller) => Some(controller.uid.clone()),
-            None => Some(DetachRecord::parse(pod.detached.as_deref()?).ok()?.replica_set_uid),
-        };
-        Self { wanted: cluster.pods().filter_map(home).collect(), ..Self::default() }
+        let makers = cluster.pods().filter_map(Pod::maker).map(|maker| maker.uid);
+        Self { wanted: makers.collect(), ..Self::default() }
     }
 
     fn keep(&self, metadata: &ObjectMeta, template: Option<core::PodTemplateSpec>) {

@@ -2,12 +2,10 @@
 
 use api_access::ApiAccess;
 use cluster_model::route::Route;
-use kube::Api;
-use kube::api::{ApiResource, DynamicObject, ListParams};
 use serde_json::Value;
 
+use crate::dynamic::{each_of, resource};
 use crate::observe::ListError;
-use crate::virtual_machines::each_dynamic;
 
 /// How one of the kinds is read.
 type Read = fn(&Value) -> Route;
@@ -22,16 +20,7 @@ const KINDS: [(&str, &str, &str, Read); 2] = [
 pub async fn look(access: &ApiAccess) -> Result<Vec<Route>, ListError> {
     let mut routes = Vec::new();
     for (group, kind, plural, read) in KINDS {
-        let resource = ApiResource {
-            group: group.to_owned(),
-            version: "v1".to_owned(),
-            api_version: format!("{group}/v1"),
-            kind: kind.to_owned(),
-            plural: plural.to_owned(),
-        };
-        let api = Api::<DynamicObject>::all_with(access.client.clone(), &resource);
-        let params = ListParams::default();
-        let listed = each_dynamic(access, &api, &resource, &params, |object| routes.push(read(object))).await;
+        let listed = each_of(access, &resource(group, kind, plural), |object| routes.push(read(object))).await;
         match listed.as_ref().map_err(|error| error.source.status().map(|status| status.code)) {
             Ok(()) | Err(Some(403 | 404)) => {}
             Err(_) => listed?,

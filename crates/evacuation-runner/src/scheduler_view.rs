@@ -8,7 +8,7 @@ use cluster_model::api::{core, storage};
 use cluster_model::identity::{NodeName, Uid};
 use cluster_model::resources::Resources;
 use cluster_model::selector::Selector;
-use kube::api::{ApiResource, DynamicObject, ListParams};
+use kube::api::ListParams;
 use kube::{Api, Resource};
 use scheduler_forecast::affinity::AffinityTerm;
 use scheduler_forecast::node::Node;
@@ -17,8 +17,8 @@ use scheduler_forecast::{Candidate, Cluster};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::dynamic::{each_of, resource};
 use crate::observe::{ListError, each_page};
-use crate::virtual_machines::each_dynamic;
 
 /// What was found.
 #[derive(Clone, Debug, Default)]
@@ -121,16 +121,9 @@ impl SchedulerView {
 
     /// Which resources device drivers bring. Servers without device claims have no such list.
     async fn look_at_devices(&mut self, access: &ApiAccess) -> Result<(), ListError> {
-        let classes = ApiResource {
-            group: "resource.k8s.io".to_owned(),
-            version: "v1".to_owned(),
-            api_version: "resource.k8s.io/v1".to_owned(),
-            kind: "DeviceClass".to_owned(),
-            plural: "deviceclasses".to_owned(),
-        };
-        let api = Api::<DynamicObject>::all_with(access.client.clone(), &classes);
+        let classes = resource("resource.k8s.io", "DeviceClass", "deviceclasses");
         let mut names = BTreeSet::new();
-        let listed = each_dynamic(access, &api, &classes, &ListParams::default(), |class| {
+        let listed = each_of(access, &classes, |class| {
             let text = |pointer: &str| class.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
             names.extend(text("/spec/extendedResourceName"));
             names.extend(text("/metadata/name").map(|name| format!("deviceclass.resource.kubernetes.io/{name}")));

@@ -14,9 +14,10 @@ use cluster_model::kubevirt::{
 };
 use cluster_model::snapshot::{Change, ClusterSnapshot};
 use kube::Api;
-use kube::api::{ApiResource, DynamicObject, ListParams};
+use kube::api::ListParams;
 use serde_json::Value;
 
+use crate::dynamic::{each_dynamic, each_of};
 use crate::eviction_request::evict_request;
 use crate::guest_actions::launcher_answer;
 use crate::kubevirt_api::Kind;
@@ -93,11 +94,8 @@ pub async fn find(access: &ApiAccess) -> Result<Option<Installation>, ListError>
         return Ok(None);
     }
     let mut found = Vec::new();
-    let (kubevirts, everything) = (Kind::Installation.all(access), ListParams::default());
-    let resource = Kind::Installation.resource();
-    let read = each_dynamic(access, &kubevirts, &resource, &everything, |object| {
-        found.push(KubeVirt::from(object));
-    });
+    let kubevirts = Kind::Installation.resource();
+    let read = each_of(access, &kubevirts, |object| found.push(KubeVirt::from(object)));
     match read.await {
         // Its object tells how it is set up; without it KubeVirt's defaults are assumed, and the plan says so.
         Err(error) if error.source.status().is_some_and(|status| status.code == 403) => {}
@@ -128,17 +126,11 @@ pub async fn observe(
         take_in(VirtualChange::KubeVirt(Box::new(kubevirt.clone())));
     }
     take_in(VirtualChange::Features(installation.features()));
-    let everything = ListParams::default();
     let nodes = Api::<core::Node>::all(access.client.clone());
-    each_page(access, &nodes, None, &everything, |node| take_in(VirtualChange::Host(Host::from(&node)))).await?;
-    each_dynamic(access, &Kind::Instance.all(access), &Kind::Instance.resource(), &everything, |object| {
-        take_in(instance_change(object));
-    })
-    .await?;
-    each_dynamic(access, &Kind::Migration.all(access), &Kind::Migration.resource(), &everything, |object| {
-        take_in(migration_change(object));
-    })
-    .await?;
+    each_page(access, &nodes, None, &ListParams::default(), |node| take_in(VirtualChange::Host(Host::from(&node))))
+        .await?;
+    each_of(access, &Kind::Instance.resource(), |object| take_in(instance_change(object))).await?;
+    each_of(access, &Kind::Migration.resource(), |object| take_in(migration_change(object))).await?;
     let pods = Api::<core::Pod>::all(access.client.clone());
     let params = ListParams::default().labels(GUESTS_PODS);
     each_page(access, &pods, None, &params, |pod| pod_change(&pod).into_iter().for_each(&mut take_in)).await?;
@@ -151,7 +143,7 @@ pub async fn observe(
     for namespace in &namespaces {
         let machines = Kind::Machine.api(access, namespace);
         let mut found = Vec::new();
-        each_dynamic(access, &machines, &Kind::Machine.resource(), &everything, |object| {
+        each_dynamic(access, &machines, &Kind::Machine.resource(), |object| {
             found.push(machine_change(object));
         })
         .await
@@ -174,41 +166,6 @@ pub async fn rehearse_eviction(access: &ApiAccess, pod: &PodId) -> Result<Option
             None => Err(error),
         },
     }
-}
-
-/// The objects as JSON, page by page.
-pub(crate) async fn each_dynamic(
-    access: &ApiAccess,
-    api: &Api<DynamicObject>,
-    resource: &ApiResource,
-    params: &ListParams,
-    mut each: impl FnMut(&Value),
-) -> Result<(), ListError> {
-    let mut params = params.clone();
-    if access.chunk_size > 0 {
-        params = params.limit(access.chunk_size);
-    }
-    loop {
-        let page = access.ask(|| api.list(&params)).await.map_err(|source| ListError {
-            resource: resource.plural.clone(),
-            api_version: resource.api_version.clone(),
-            namespace: None,
-            source,
-        })?;
-        for object in page.items {
-            each(&json_of(&object));
-        }
-        match page.metadata.continue_.filter(|token| !token.is_empty()) {
-            Some(token) => params.continue_token = Some(token),
-            None => return Ok(()),
-        }
-    }
-}
-
-/// An object as the server sent it.
-pub(crate) fn json_of(object: &DynamicObject) -> Value {
-    // What was read from JSON a moment ago can be written as JSON.
-    serde_json::to_value(object).unwrap_or_default()
 }
 
 pub(crate) fn instance_change(object: &Value) -> VirtualChange {

@@ -10,7 +10,7 @@ use crate::candidate::Candidate;
 use crate::cluster::Cluster;
 use crate::filters;
 use crate::judge::Judgement;
-use crate::node::Node;
+use crate::node::{HOSTNAME, Node};
 use crate::outlook::{Alone, Move, Question, free};
 use crate::rejection::Reason;
 use crate::trial;
@@ -37,7 +37,7 @@ pub(crate) fn proven(alone: &[Alone], cluster: &Cluster, question: &Question<'_>
         }
     }
     // All together have what all nodes have, and those that are bound to the same nodes have only those.
-    let all: Vec<usize> = trial::possible(alone).into_iter().collect();
+    let all: Vec<usize> = possible(alone).into_iter().collect();
     let everybody: Vec<&Resources> = groups.values().flatten().copied().collect();
     let exceeds = !may_drive_out(cluster, question)
         && (exceed(&everybody, &all, cluster) || groups.iter().any(|(nodes, wants)| exceed(wants, nodes, cluster)));
@@ -124,8 +124,10 @@ fn is_out_of_reach(one: &Alone, own: &Move, question: &Question<'_>) -> bool {
         && question.moves.iter().all(|other| is_of_node(&other.candidate))
 }
 
-/// The label that is a node's own name.
-const HOSTNAME: &str = "kubernetes.io/hostname";
+/// The nodes on which any of them might be.
+fn possible(alone: &[Alone]) -> BTreeSet<usize> {
+    alone.iter().flat_map(|one| &one.possible).copied().collect()
+}
 
 /// Whether a term is about a pod, or may be: a namespace that is chosen by its labels is not looked up.
 fn may_mean(term: &AffinityTerm, one: &Move, cluster: &Cluster) -> bool {

@@ -13,6 +13,7 @@ mod bounds;
 pub mod candidate;
 pub mod cluster;
 mod filters;
+pub mod imagined;
 pub mod in_tree;
 pub mod judge;
 pub mod node;

@@ -10,6 +10,9 @@ use cluster_model::resources::Resources;
 use crate::affinity::AffinityTerm;
 use crate::resident::Resident;
 
+/// The label that is a node's own name.
+pub(crate) const HOSTNAME: &str = "kubernetes.io/hostname";
+
 /// A node as the scheduler sees it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {

@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cluster_model::identity::{NodeName, Uid};
 use cluster_model::resources::Resources;
-use serde::Serialize;
 
 use crate::bounds;
 use crate::candidate::Candidate;
@@ -35,8 +34,7 @@ pub struct Move {
 }
 
 /// Whether pods find places.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fits {
     /// In every order that was tried.
     Yes,
@@ -57,8 +55,6 @@ pub struct Prospect {
     pub fits: Fits,
     /// The nodes that would take it if it came alone, by name; of many the first.
     pub nodes: Vec<NodeName>,
-    /// How many of them there are.
-    pub number: usize,
     /// What is in the way on the others, each with the number of nodes.
     pub reasons: BTreeMap<Rejection, usize>,
     /// What cannot be known about it.
@@ -98,7 +94,7 @@ impl Question<'_> {
 
 /// Tells what is to be expected. The cluster is changed to try things, and given back as it was.
 pub fn outlook(cluster: &mut Cluster, question: &Question<'_>) -> Outlook {
-    let alone: Vec<Alone> = (0..question.moves.len()).map(|index| Alone::look(index, cluster, question)).collect();
+    let alone: Vec<Alone> = question.moves.iter().map(|one| Alone::look(one, cluster, question)).collect();
     let proven = bounds::proven(&alone, cluster, question);
     let tried = trial::try_all(&alone, &proven.safe, cluster, question);
     let kept_off = kept_off(&alone, &proven.safe, &tried, cluster, question);
@@ -122,11 +118,9 @@ pub fn outlook(cluster: &mut Cluster, question: &Question<'_>) -> Outlook {
             };
             let Alone { nodes, reasons, .. } = alone;
             let named = nodes.iter().filter_map(|place| cluster.at(*place)).map(|node| node.name.clone());
-            let (nodes, number) = (named.take(NAMED_NODES).collect(), nodes.len());
-            Prospect { fits, nodes, number, reasons, unknown, preempts }
+            Prospect { fits, nodes: named.take(NAMED_NODES).collect(), reasons, unknown, preempts }
         })
         .collect();
-    // A pod that is seen to find a place only when it comes first does not fit whatever is proven of it.
     let any = |fits: Fits| pods.iter().any(|pod| pod.fits == fits);
     let all = match () {
         () if any(Fits::No) || (proven.exceeds && !any(Fits::Preempting)) => Fits::No,
@@ -178,10 +172,7 @@ pub(crate) struct Alone {
 }
 
 impl Alone {
-    fn look(index: usize, cluster: &mut Cluster, question: &Question<'_>) -> Self {
-        let Some(one) = question.moves.get(index) else {
-            return Self { nodes: Vec::new(), possible: Vec::new(), reasons: BTreeMap::new(), is_hopeless: false };
-        };
+    pub(crate) fn look(one: &Move, cluster: &mut Cluster, question: &Question<'_>) -> Self {
         let own = if one.stays { Vec::new() } else { trial::take(cluster, one) };
         let mut all = Self { nodes: Vec::new(), possible: Vec::new(), reasons: BTreeMap::new(), is_hopeless: false };
         let mut open = Vec::new();
@@ -212,7 +203,7 @@ impl Alone {
 
 /// Whether what becomes of other pods of the run, on other nodes too, can take the reason away. What a node lacks it will
 /// lack: to the nodes that are not emptied, pods only come.
-pub(crate) fn hinges_on_others(reason: &Reason) -> bool {
+fn hinges_on_others(reason: &Reason) -> bool {
     matches!(
         reason,
         Reason::ClaimInUse(_) | Reason::Skew(_) | Reason::NotNear(_) | Reason::TooNear(_) | Reason::KeptAway(_)
@@ -243,47 +234,6 @@ fn victim(pod: &Candidate, cluster: &mut Cluster, question: &Question<'_>) -> Op
         first.filter(|_| takes_it)
     })
 }
-
-/// Adds so many nodes like this one, with what stays on it, and returns their names.
-pub fn imagine(cluster: &mut Cluster, like: &NodeName, moves: &[Move], count: usize) -> Vec<NodeName> {
-    let Some(node) = cluster.node(like).cloned() else { return Vec::new() };
-    let names: Vec<_> = (1..=count).map(|number| NodeName(format!("{like}-more-{number}"))).collect();
-    for name in &names {
-        let mut copy = node.clone();
-        copy.name = name.clone();
-        copy.offer.name.clone_from(&name.0);
-        copy.is_cordoned = false;
-        copy.offer.taints.retain(|taint| taint.key != UNSCHEDULABLE);
-        if let Some(host) = copy.offer.labels.get_mut(HOSTNAME) {
-            host.clone_from(&name.0);
-        }
-        // What does not move is there as well: the pods of DaemonSets, mostly.
-        copy.remove(|resident| moves.iter().any(|one| one.pod == resident.uid));
-        cluster.insert(copy);
-    }
-    names
-}
-
-/// How many more nodes like this one would hold all; `None`: as many as there are moves would not.
-pub fn needed_nodes(cluster: &mut Cluster, question: &Question<'_>, like: &NodeName) -> Option<usize> {
-    let most = question.moves.len().min(MOST_IMAGINED);
-    (1..=most).find(|count| {
-        let names = imagine(cluster, like, question.moves, *count);
-        let onto = question.onto.map(|onto| onto.iter().chain(&names).cloned().collect::<BTreeSet<_>>());
-        let wider = Question { onto: onto.as_ref(), ..*question };
-        let alone: Vec<Alone> = (0..question.moves.len()).map(|index| Alone::look(index, cluster, &wider)).collect();
-        let fits = trial::fits(&alone, cluster, &wider);
-        cluster.forget_last(names.len());
-        fits
-    })
-}
-
-/// How many nodes are imagined at the most.
-const MOST_IMAGINED: usize = 20;
-/// The label that is a node's own name.
-const HOSTNAME: &str = "kubernetes.io/hostname";
-/// The taint of a cordoned node.
-const UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
 
 /// What is free on a node.
 pub(crate) fn free(node: &Node) -> Resources {

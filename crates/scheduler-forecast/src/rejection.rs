@@ -1,14 +1,13 @@
 //! Why a node does not take a pod.
 
-use std::collections::BTreeSet;
 use std::fmt;
 
-use serde::Serialize;
+use cluster_model::demand::Misfit;
 
 use crate::resident::HostPort;
 
 /// A rule of the scheduler's, by the name of the plugin that it is in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(missing_docs, reason = "the names are the scheduler's own")]
 pub enum Plugin {
     SchedulingGates,
@@ -45,21 +44,10 @@ pub enum Reason {
     OtherNode(String),
     /// It is cordoned.
     Cordoned,
-    /// A taint that the pod does not tolerate.
-    Taint(String),
-    /// A label that it selects by.
-    Label {
-        /// Its key.
-        key: String,
-        /// The value that is wanted.
-        value: String,
-    },
-    /// The required node affinity.
-    NodeAffinity,
+    /// What node and pod alone tell: a taint, a label, the node affinity, room.
+    Misfit(Misfit),
     /// Its port is taken.
     Port(HostPort),
-    /// Too little of these resources is free.
-    Room(BTreeSet<String>),
     /// A disk that is mounted there by another pod.
     DiskInUse,
     /// A claim for one pod, that another one uses.
@@ -113,7 +101,7 @@ impl Reason {
         matches!(
             self,
             Self::Port(_)
-                | Self::Room(_)
+                | Self::Misfit(Misfit::Room(_))
                 | Self::DiskInUse
                 | Self::ClaimInUse(_)
                 | Self::VolumeLimit(_)
@@ -122,9 +110,7 @@ impl Reason {
                 | Self::KeptAway(_)
         )
     }
-}
 
-impl Reason {
     /// Whether the scheduler takes it for an error of its own: then it gives the attempt up, and no other node gets the pod
     /// either for as long as this one is asked.
     pub fn ends_attempt(&self) -> bool {
@@ -138,14 +124,8 @@ impl fmt::Display for Reason {
             Self::Gated(gates) => write!(f, "is kept from it by scheduling gate {}", gates.join(" and ")),
             Self::OtherNode(name) => write!(f, "is not node {name}, which the pod names"),
             Self::Cordoned => f.write_str("is cordoned"),
-            Self::Taint(key) => write!(f, "has taint {key}"),
-            Self::Label { key, value } => write!(f, "lacks label {key}={value}"),
-            Self::NodeAffinity => f.write_str("does not match the node affinity"),
+            Self::Misfit(misfit) => misfit.fmt(f),
             Self::Port(port) => write!(f, "has no port {port} left"),
-            Self::Room(resources) => {
-                let names: Vec<_> = resources.iter().map(String::as_str).collect();
-                write!(f, "has no room ({})", names.join(", "))
-            }
             Self::DiskInUse => f.write_str("has the pod's disk mounted by another pod"),
             Self::ClaimInUse(claim) => write!(f, "cannot have claim {claim}, which another pod uses alone"),
             Self::NoClaim(claim) => write!(f, "cannot have claim {claim}, which does not exist"),

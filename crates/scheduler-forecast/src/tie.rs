@@ -17,15 +17,13 @@ use serde::Serialize;
 const REQUIRED: &str = "affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution";
 
 /// A field that keeps a pod from every node that is left.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tie {
     /// The field, as a person writes it: `nodeSelector[pool]`.
     pub field: String,
     /// What it says.
     pub says: String,
     /// The operations of a JSON patch on the pod's specification that free it, in order; none: nothing in it can.
-    #[serde(skip)]
     patch: Vec<Operation>,
 }
 
@@ -45,7 +43,7 @@ impl Operation {
 }
 
 /// What ties a pod.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ties(pub Vec<Tie>);
 
 impl Ties {

@@ -257,11 +257,6 @@ pub(crate) fn put_back(cluster: &mut Cluster, one: &Move, old: Vec<Resident>) {
     }
 }
 
-/// The nodes on which anything was tried.
-pub(crate) fn possible(alone: &[Alone]) -> BTreeSet<usize> {
-    alone.iter().flat_map(|one| &one.possible).copied().collect()
-}
-
 /// Numbers that look random and are the same every time (xorshift).
 struct Lot(u64);
 

@@ -117,22 +117,13 @@ async fn evict(client: &Client, namespace: &str, pod: &str, options: &Value, que
 
 /// Lets nobody evict the pod `ruled`.
 async fn rule(ns: &Namespace, client: &Client) {
-    let policy = json!({
-        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy", "metadata": { "name": "rule" },
-        "spec": {
-            "matchConstraints": { "resourceRules": [{ "apiGroups": [""], "apiVersions": ["v1"], "operations": ["*"],
-                                                     "resources": ["pods/eviction"] }] },
-            "matchConditions": [{ "name": "ruled", "expression": "request.name == 'ruled'" }],
-            "validations": [{ "expression": "false", "message": "not on a Friday" }],
-        },
+    let spec = json!({
+        "matchConstraints": { "resourceRules": [{ "apiGroups": [""], "apiVersions": ["v1"], "operations": ["*"],
+                                                 "resources": ["pods/eviction"] }] },
+        "matchConditions": [{ "name": "ruled", "expression": "request.name == 'ruled'" }],
+        "validations": [{ "expression": "false", "message": "not on a Friday" }],
     });
-    let binding = json!({
-        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicyBinding",
-        "metadata": { "name": "rule" }, "spec": { "policyName": "rule", "validationActions": ["Deny"] },
-    });
-    for object in [policy, binding] {
-        ns.create(object).await;
-    }
+    ns.create_policy("rule", spec).await;
     until_refused(client, ns.name(), "ruled", "not on a Friday").await;
 }
 

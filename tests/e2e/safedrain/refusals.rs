@@ -114,25 +114,14 @@ async fn a_cordon_that_is_refused_ends_the_run_before_any_pod_is_touched() {
     let node = ns.node("old").create().await;
     ns.deployment("web").ready().await;
     ns.node("new").create().await;
-    let policy = json!({
-        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy",
-        "metadata": { "name": ns.name() },
-        "spec": {
-            "failurePolicy": "Fail",
-            "matchConstraints": { "resourceRules": [{ "apiGroups": [""], "apiVersions": ["v1"],
-                "operations": ["UPDATE"], "resources": ["nodes"], "resourceNames": [node] }] },
-            "validations": [{ "expression": "!has(object.spec.unschedulable) || !object.spec.unschedulable",
-                "message": "this node stays open" }],
-        },
+    let spec = json!({
+        "failurePolicy": "Fail",
+        "matchConstraints": { "resourceRules": [{ "apiGroups": [""], "apiVersions": ["v1"],
+            "operations": ["UPDATE"], "resources": ["nodes"], "resourceNames": [node] }] },
+        "validations": [{ "expression": "!has(object.spec.unschedulable) || !object.spec.unschedulable",
+            "message": "this node stays open" }],
     });
-    let binding = json!({
-        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicyBinding",
-        "metadata": { "name": ns.name() },
-        "spec": { "policyName": ns.name(), "validationActions": ["Deny"] },
-    });
-    for object in [policy, binding] {
-        Kubectl::command(&ns, ["apply", "-f", "-"]).stdin(&object.to_string()).run().await.expect_code(0);
-    }
+    ns.create_policy(ns.name(), spec).await;
     e2e::eventually("the policy is in force", std::time::Duration::from_secs(60), || async {
         let patch = ["patch", "node", &node, "--dry-run=server", "-p", r#"{"spec":{"unschedulable":true}}"#];
         Kubectl::run(&ns, patch).await.stderr.contains("this node stays open")

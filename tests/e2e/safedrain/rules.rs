@@ -92,28 +92,17 @@ fn hold(finalizers: &Value) -> Patch<Value> {
 
 /// Lets nobody change the labels of pods called `app: guarded`.
 async fn guard(ns: &Namespace) {
-    let policy = json!({
-        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy",
-        "metadata": { "name": ns.name() },
-        "spec": {
-            "failurePolicy": "Fail",
-            "matchConstraints": {
-                "namespaceSelector": { "matchLabels": { "kubernetes.io/metadata.name": ns.name() } },
-                "objectSelector": { "matchLabels": { "app": "guarded" } },
-                "resourceRules": [{ "apiGroups": [""], "apiVersions": ["v1"], "operations": ["UPDATE"], "resources": ["pods"] }],
-            },
-            "validations": [{ "expression": "object.metadata.labels == oldObject.metadata.labels",
-                "message": "labels are kept" }],
+    let spec = json!({
+        "failurePolicy": "Fail",
+        "matchConstraints": {
+            "namespaceSelector": { "matchLabels": { "kubernetes.io/metadata.name": ns.name() } },
+            "objectSelector": { "matchLabels": { "app": "guarded" } },
+            "resourceRules": [{ "apiGroups": [""], "apiVersions": ["v1"], "operations": ["UPDATE"], "resources": ["pods"] }],
         },
+        "validations": [{ "expression": "object.metadata.labels == oldObject.metadata.labels",
+            "message": "labels are kept" }],
     });
-    let binding = json!({
-        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicyBinding",
-        "metadata": { "name": ns.name() },
-        "spec": { "policyName": ns.name(), "validationActions": ["Deny"] },
-    });
-    for object in [policy, binding] {
-        ns.create(object).await;
-    }
+    ns.create_policy(ns.name(), spec).await;
     e2e::eventually("the policy is in force", Duration::from_secs(60), || async {
         let label = ["label", "pods", "-l", "app=guarded", "colour=red", "--dry-run=server"];
         Kubectl::run(ns, label).await.stderr.contains("labels are kept")

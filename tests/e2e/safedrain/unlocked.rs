@@ -68,25 +68,14 @@ async fn a_server_that_does_not_say_what_lock_may_be_used_is_told() {
 async fn a_lease_that_the_server_does_not_let_be_made_is_told() {
     let (ns, node) = place("no-lease").await;
     let name = format!("handover-{node}");
-    let policy = json!({
-        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy",
-        "metadata": { "name": ns.name() },
-        "spec": {
-            "failurePolicy": "Fail",
-            "matchConstraints": { "resourceRules": [{ "apiGroups": ["coordination.k8s.io"], "apiVersions": ["v1"],
-                "operations": ["CREATE"], "resources": ["leases"] }] },
-            "matchConditions": [{ "name": "ours", "expression": format!("object.metadata.name == '{name}'") }],
-            "validations": [{ "expression": "false", "message": "leases are for kubelets" }],
-        },
+    let spec = json!({
+        "failurePolicy": "Fail",
+        "matchConstraints": { "resourceRules": [{ "apiGroups": ["coordination.k8s.io"], "apiVersions": ["v1"],
+            "operations": ["CREATE"], "resources": ["leases"] }] },
+        "matchConditions": [{ "name": "ours", "expression": format!("object.metadata.name == '{name}'") }],
+        "validations": [{ "expression": "false", "message": "leases are for kubelets" }],
     });
-    let binding = json!({
-        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicyBinding",
-        "metadata": { "name": ns.name() },
-        "spec": { "policyName": ns.name(), "validationActions": ["Deny"] },
-    });
-    for object in [policy, binding] {
-        ns.create(object).await;
-    }
+    ns.create_policy(ns.name(), spec).await;
     e2e::eventually("the policy is in force", Duration::from_secs(60), || async {
         let lease = json!({ "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": { "name": name } });
         let create = ["create", "-n", "kube-node-lease", "--dry-run=server", "-f", "-"];

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cluster_model::identity::NodeName;
 use cluster_model::resources::Resources;
-use scheduler_forecast::outlook::needed_nodes;
+use scheduler_forecast::imagined::needed_nodes;
 use scheduler_forecast::{Cluster, Move, Outlook, Question};
 use serde::Serialize;
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cluster_model::api::core as v1;
 use cluster_model::identity::{NodeName, Uid, WorkloadRef};
-use scheduler_forecast::outlook::imagine;
+use scheduler_forecast::imagined::imagine;
 use scheduler_forecast::quota::Quota;
 use scheduler_forecast::tie::Ties;
 use scheduler_forecast::{
@@ -15,9 +15,6 @@ use super::capacity::Capacity;
 use super::words::consent_to_downtime;
 use super::{Action, DrainPlan, Fits, Forecast, PodPlan, RefusalKind, RefusedPod};
 use crate::request::DrainRequest;
-
-/// How many nodes are named that would take a pod.
-const NAMED_NODES: usize = 20;
 
 /// What becomes of a pod that is handed over and whose replacement finds no place.
 const SERVES_ON: &str = ": the old pod stays where it is until there is a place";
@@ -151,7 +148,8 @@ struct Told<'a> {
 impl Told<'_> {
     fn note(&self, pod: &mut PodPlan, one: &Move, prospect: &Prospect) {
         let (forecast, warning) = self.judge(one, prospect);
-        if forecast.fits == Fits::No {
+        // What a quota or the server keeps out is not tied to anything.
+        if forecast.fits == Fits::No && prospect.fits == scheduler::Fits::No {
             let ties = Ties::find(&one.candidate, &one.from, self.cluster, self.question);
             pod.remedy = ties.as_ref().and_then(|ties| self.patch(ties, &pod.workload())).or_else(|| pod.remedy.take());
             let remedy = pod.remedy.as_ref().map(|patch| format!("; this frees it: {patch}")).unwrap_or_default();
@@ -175,10 +173,7 @@ impl Told<'_> {
     /// What is said of a pod, and the warning that it deserves.
     fn judge(&self, one: &Move, prospect: &Prospect) -> (Forecast, Option<String>) {
         let ground = self.ground;
-        let say = |fits: Fits, reason: Option<String>| {
-            let nodes = prospect.nodes.iter().take(NAMED_NODES).cloned().collect();
-            Forecast { fits, nodes, reason }
-        };
+        let say = |fits: Fits, reason: Option<String>| Forecast { fits, nodes: prospect.nodes.clone(), reason };
         if let Some(words) = ground.refused.get(&one.pod) {
             let why = format!("the server would not make its replacement: {words}");
             return (say(Fits::No, Some(why.clone())), one.stays.then(|| format!("{why}{SERVES_ON}")));
@@ -273,7 +268,7 @@ pub fn remember(shown: &DrainPlan, current: &mut DrainPlan) {
     current.capacity.clone_from(&shown.capacity);
 }
 
-/// Only for words about all of them.
+/// What is to be expected of all of them together.
 pub(super) fn fits_of(outlook: &Outlook, ground: &Ground) -> Fits {
     match outlook.all {
         scheduler::Fits::Yes => Fits::Yes,

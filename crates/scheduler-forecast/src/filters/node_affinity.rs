@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use cluster_model::api::core as v1;
-use cluster_model::demand::term_holds;
+use cluster_model::demand::Misfit;
 use cluster_model::identity::NodeName;
 
 use super::{Judge, Prepared};
@@ -13,28 +13,20 @@ use crate::cluster::Cluster;
 use crate::node::Node;
 use crate::rejection::Reason;
 
+/// No node can hold.
+const AFFINITY: Reason = Reason::Misfit(Misfit::Affinity);
+
 pub(super) fn prepare<'a>(pod: &'a Candidate, _: &'a Cluster) -> Prepared<'a> {
     let terms = pod.demand.terms.as_deref();
     if terms.is_none() && pod.demand.selector.is_empty() {
         return Prepared::Skip;
     }
-    let judge: Box<dyn Judge + 'a> = Box::new(move |node: &Node| misfit(pod, node));
+    let judge: Box<dyn Judge + 'a> = Box::new(move |node: &Node| pod.demand.mismatch(&node.offer).map(Reason::Misfit));
     match terms.and_then(named_nodes) {
-        Some(names) if names.is_empty() => Prepared::Rejected(Reason::NodeAffinity),
-        Some(names) => Prepared::Only(names, Reason::NodeAffinity, judge),
+        Some(names) if names.is_empty() => Prepared::Rejected(AFFINITY),
+        Some(names) => Prepared::Only(names, AFFINITY, judge),
         None => Prepared::Judge(judge),
     }
-}
-
-/// Whether the pod's own selector and affinity allow the node.
-pub(super) fn misfit(pod: &Candidate, node: &Node) -> Option<Reason> {
-    let selector = &pod.demand.selector;
-    if let Some((key, value)) = selector.iter().find(|(key, value)| node.label(key) != Some(value.as_str())) {
-        return Some(Reason::Label { key: key.clone(), value: value.clone() });
-    }
-    let terms = pod.demand.terms.as_ref()?;
-    let holds = |term: &v1::NodeSelectorTerm| term_holds(term, &node.offer.labels, Some(&node.offer.name));
-    (!terms.iter().any(holds)).then_some(Reason::NodeAffinity)
 }
 
 /// The nodes that the terms name; `None`: one of them names none.

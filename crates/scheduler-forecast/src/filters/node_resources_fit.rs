@@ -3,6 +3,8 @@
 
 use std::collections::BTreeSet;
 
+use cluster_model::demand::Misfit;
+
 use super::Prepared;
 use crate::candidate::Candidate;
 use crate::cluster::Cluster;
@@ -20,6 +22,6 @@ pub(super) fn prepare<'a>(pod: &'a Candidate, cluster: &'a Cluster) -> Prepared<
             *amount > 0 && *amount > offered.of(name).saturating_sub(taken.of(name)) && !is_drivers
         };
         let lacking: BTreeSet<_> = wanted.iter().filter(is_short).map(|(name, _)| name.to_owned()).collect();
-        (!lacking.is_empty()).then_some(Reason::Room(lacking))
+        Misfit::room(lacking).map(Reason::Misfit)
     })
 }

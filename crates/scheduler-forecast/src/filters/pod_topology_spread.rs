@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use cluster_model::selector::{Labels, Selector};
 
-use super::{Judge, Prepared, node_affinity, taint_toleration};
+use super::{Judge, Prepared};
 use crate::candidate::{Candidate, SpreadConstraint};
 use crate::cluster::Cluster;
 use crate::node::Node;
@@ -76,8 +76,8 @@ impl<'a> Domains<'a> {
 
     fn count(&mut self, pod: &Candidate, node: &'a Node) {
         let constraint = self.constraint;
-        let is_left_out = (constraint.honors_affinity && node_affinity::misfit(pod, node).is_some())
-            || (constraint.honors_taints && taint_toleration::untolerated(pod, node).is_some());
+        let is_left_out = (constraint.honors_affinity && pod.demand.mismatch(&node.offer).is_some())
+            || (constraint.honors_taints && pod.demand.untolerated(&node.offer).next().is_some());
         let Some(value) = node.label(&constraint.topology_key).filter(|_| !is_left_out) else { return };
         // An empty selector counts nothing, although it selects the pod itself.
         let selects_all = constraint.selector == Selector::All(Vec::new());

@@ -4,11 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cluster_model::api::core;
 use cluster_model::identity::{ControllerRef, NodeName, ObjectKey, Uid};
-use cluster_model::marks::DetachRecord;
 use evacuation::guests::Moves;
 use evacuation::plan::{self, DrainPlan, Foresight, Ground, PodPlan};
+use evacuation_runner::new_pods::{self, Word};
 use evacuation_runner::observe::Observation;
-use evacuation_runner::rehearsal::{self, Word};
 use evacuation_runner::routes;
 use evacuation_runner::scheduler_view::{self, SchedulerView};
 use kubectl_common::failure::Failure;
@@ -71,7 +70,7 @@ impl Rehearsal<'_> {
             rehearsed = ask_server(session, self.output, plan, observation).await?;
         }
         let mut moves = plan::moves(plan, &view.leaving, |pod| {
-            let uid = controller(pod, observation)?.uid;
+            let uid = maker(pod, observation)?.uid;
             // The earlier template is in no list; the pod that runs is made of it.
             if !observation.is_made_of_template(&uid, &pod.pod.name) {
                 return None;
@@ -130,11 +129,11 @@ async fn ask_server(
     let mut asked: BTreeMap<Uid, Word> = BTreeMap::new();
     let mut found = Rehearsed::default();
     for pod in plan::moving(plan) {
-        let maker = controller(pod, observation);
+        let maker = maker(pod, observation);
         let is_like_template = |maker: &ControllerRef| observation.is_made_of_template(&maker.uid, &pod.pod.name);
         let Some(maker) = maker.filter(is_like_template) else { continue };
         if !asked.contains_key(&maker.uid) {
-            let word = rehearsal::ask(&session.access, &pod.pod.namespace, &maker).await;
+            let word = new_pods::ask(&session.access, &pod.pod.namespace, &maker).await;
             let word = word.map_err(|error| call_failed(session, &error, "rehearse the making of a pod"))?;
             asked.insert(maker.uid.clone(), word);
         }
@@ -156,19 +155,9 @@ async fn ask_server(
     Ok(found)
 }
 
-/// The controller of a pod, by its kind; a detached pod's is in its record.
-fn controller(pod: &PodPlan, observation: &Observation) -> Option<ControllerRef> {
-    let pod = observation.cluster.pod(&pod.pod)?;
-    if let Some(controller) = &pod.controller {
-        return Some(controller.clone());
-    }
-    let record = DetachRecord::parse(pod.detached.as_deref()?).ok()?;
-    Some(ControllerRef {
-        api_version: record.kind.api_version().to_owned(),
-        kind: record.kind.name().to_owned(),
-        name: record.replica_set.clone(),
-        uid: record.replica_set_uid,
-    })
+/// Who made a pod of the plan.
+fn maker(pod: &PodPlan, observation: &Observation) -> Option<ControllerRef> {
+    observation.cluster.pod(&pod.pod)?.maker()
 }
 
 /// Writes into the plan what leads to the Services that it touches, and what stands before them.

@@ -1,6 +1,7 @@
 //! The server's own word on pods that are to come: each is sent as a dry run, and quotas, limits, security rules and webhooks
 //! judge it. Nothing is kept.
 
+use crate::documents;
 use api_access::{ApiAccess, CallError};
 use cluster_model::api::core;
 use cluster_model::identity::ControllerRef;
@@ -17,13 +18,12 @@ pub enum Word {
     Unheard,
 }
 
-/// Kinds with a template, by their plurals.
-const MAKERS: [(&str, &str); 5] = [
+/// Kinds with a template whose pods move, by their plurals.
+const MAKERS: [(&str, &str); 4] = [
     ("ReplicaSet", "replicasets"),
     ("StatefulSet", "statefulsets"),
     ("ReplicationController", "replicationcontrollers"),
     ("Job", "jobs"),
-    ("DaemonSet", "daemonsets"),
 ];
 
 /// Asks whether a pod of this controller's would be made. Needs the rights to get the controller and to create pods.
@@ -32,13 +32,7 @@ pub async fn ask(access: &ApiAccess, namespace: &str, maker: &ControllerRef) -> 
     let root = if maker.api_version.contains('/') { "apis" } else { "api" };
     let ControllerRef { api_version, name, .. } = maker;
     let path = format!("/{root}/{api_version}/namespaces/{namespace}/{plural}/{name}");
-    let found = access
-        .ask(|| async {
-            let request = http::Request::get(&path).body(Vec::new()).map_err(kube::Error::HttpError)?;
-            access.client.request::<Value>(request).await
-        })
-        .await;
-    let object = match found {
+    let object = match documents::read(access, &path).await {
         Ok(object) => object,
         Err(error) if error.status().is_some_and(|status| matches!(status.code, 403 | 404)) => {
             return Ok(Word::Unheard);
