@@ -9,20 +9,23 @@ pub(super) fn capacity_line(capacity: &Capacity) -> Option<String> {
     let all = count(capacity.pods, "pod");
     let line = match capacity.fits {
         _ if capacity.pods == 0 => return None,
-        Fits::Yes => format!("Room: the other nodes have room for {all}, in whatever order they come."),
-        Fits::No => format!("Room: there is none for {}", missing(capacity)),
-        Fits::NeedsScaleUp => format!("Room: not without new nodes for {}", missing(capacity)),
+        Fits::Yes => match &capacity.onto {
+            Some(_) => format!("for {all}, in whatever order they come."),
+            None => format!("the other nodes have room for {all}, in whatever order they come."),
+        },
+        Fits::No => format!("there is none for {}", missing(capacity)),
+        Fits::NeedsScaleUp => format!("not without new nodes for {}", missing(capacity)),
         Fits::Depends if capacity.missing.is_empty() => {
-            format!("Room: for {all} in most orders, not in every one: some may have to wait.")
+            format!("for {all} in most orders, not in every one: some may have to wait.")
         }
-        Fits::Depends => format!(
-            "Room: it depends on where the pods go; in the best order tried there was none for {}",
-            missing(capacity)
-        ),
-        Fits::Preempting => "Room: only if pods of lower priority go.".to_owned(),
-        Fits::Unknown => format!("Room: not known for all of {all}."),
+        Fits::Depends => {
+            format!("it depends on where the pods go; in the best order tried there was none for {}", missing(capacity))
+        }
+        Fits::Preempting => "only if pods of lower priority go.".to_owned(),
+        Fits::Unknown => format!("not known for all of {all}."),
     };
-    Some(line)
+    let place = capacity.onto.as_ref().map(|pool| format!(" on {pool}")).unwrap_or_default();
+    Some(format!("Room{place}: {line}"))
 }
 
 /// What is missing, and what would help: `2 pods: short of 3 cpu, 4 GiB in zone b; 1 more node like n1 would hold all.`
@@ -77,11 +80,18 @@ mod tests {
             |zone: Option<&str>| Missing { zone: zone.map(str::to_owned), pods: 2, cpu: 1500, memory: 3 << 30 };
         let capacity = |fits, missing: Vec<Missing>, nodes: Option<usize>| Capacity {
             fits,
+            onto: None,
             pods: 5,
             missing,
             nodes: nodes.map(|count| MoreNodes { count, like: NodeName::from("n1") }),
         };
+        let onto = |capacity| Capacity { onto: Some("pool=new".to_owned()), ..capacity };
         let table = [
+            (onto(capacity(Fits::Yes, vec![], None)), "Room on pool=new: for 5 pods, in whatever order they come."),
+            (
+                onto(capacity(Fits::No, vec![missing(None)], Some(2))),
+                "Room on pool=new: there is none for 2 pods: they take 1.5 cpu, 3 GiB; 2 more nodes like n1 would hold all.",
+            ),
             (
                 capacity(Fits::Yes, vec![], None),
                 "Room: the other nodes have room for 5 pods, in whatever order they come.",

@@ -20,6 +20,8 @@ const ZONE: &str = "topology.kubernetes.io/zone";
 pub struct Capacity {
     /// Whether all find places.
     pub fits: Fits,
+    /// The pool on which alone they were sought; `None`: all nodes that are not emptied.
+    pub onto: Option<String>,
     /// How many pods seek one.
     pub pods: usize,
     /// What those take that found none in the try that went best, zone by zone where they need one.
@@ -73,6 +75,7 @@ impl Capacity {
         let count = like.as_ref().and_then(|like| needed_nodes(cluster, question, like));
         Self {
             fits: fits_of(outlook, ground),
+            onto: ground.onto.as_ref().map(|(pool, _)| pool.clone()),
             pods: moves.len(),
             missing: missing.collect(),
             nodes: count.zip(like).map(|(count, like)| MoreNodes { count, like }),
