@@ -67,20 +67,38 @@ pub async fn send(
     if !guard.is_held() {
         return Ok(());
     }
-    let sending = stream::iter(events)
-        .map(|event| async move { access.call(create(access, reporter, &event, now)).await })
+    // Names of their own within a run.
+    let moments = (now.as_nanosecond()..).zip(events);
+    let sending = stream::iter(moments)
+        .map(|(moment, event)| async move { access.call(create(access, reporter, &event, now, moment)).await })
         .buffer_unordered(IN_FLIGHT)
         .fold(Ok(()), |before, answer| async { before.and(answer) });
     tokio::time::timeout(LIMIT, sending).await.unwrap_or(Err(CallError::Timeout(LIMIT)))
 }
 
-async fn create(access: &ApiAccess, reporter: &str, event: &ClusterEvent, now: Timestamp) -> kube::Result<()> {
+/// The name of an event: of its object and the moment, as client-go's recorder names them (`tools/events`,
+/// `GenerateEventName`). Seconds are all that an event keeps of its time: of one second the list still is in order.
+fn name_of(object: &str, moment: i128) -> String {
+    /// What the name of an object may be long.
+    const LONGEST: usize = 253;
+    let moment = format!("{moment:x}");
+    let kept = object.get(..LONGEST - 1 - moment.len()).unwrap_or(object);
+    format!("{}.{moment}", kept.trim_end_matches(['.', '-']))
+}
+
+async fn create(
+    access: &ApiAccess,
+    reporter: &str,
+    event: &ClusterEvent,
+    now: Timestamp,
+    moment: i128,
+) -> kube::Result<()> {
     let About { api_version, kind, namespace, name, uid } = &event.about;
     let at = format!("{now:.0}");
     let place = namespace.as_deref().unwrap_or("default");
     let body = json!({
         "apiVersion": "v1", "kind": "Event",
-        "metadata": { "generateName": format!("{reporter}-"), "namespace": place },
+        "metadata": { "name": name_of(name, moment), "namespace": place },
         "involvedObject": {
             "apiVersion": api_version, "kind": kind, "namespace": namespace, "name": name, "uid": uid,
         },
@@ -93,4 +111,20 @@ async fn create(access: &ApiAccess, reporter: &str, event: &ClusterEvent, now: T
     let body = serde_json::to_vec(&body).map_err(kube::Error::SerdeError)?;
     let request = http::Request::post(path).header(http::header::CONTENT_TYPE, "application/json").body(body);
     access.client.request::<Value>(request.map_err(kube::Error::HttpError)?).await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_in_the_order_of_time_and_no_longer_than_a_name_may_be() {
+        let moment = |text: &str| text.parse::<Timestamp>().unwrap().as_nanosecond();
+        let (first, second) = (moment("2026-11-28T11:10:01.000000001Z"), moment("2026-11-28T11:10:01.1Z"));
+        assert!(name_of("web", first) < name_of("web", second));
+        assert_eq!(name_of("web", first), format!("web.{first:x}"));
+        let long = format!("{}.{}", "a".repeat(235), "b".repeat(17));
+        let name = name_of(&long, first);
+        assert_eq!((name.len(), name.contains("..")), (252, false), "{name}");
+    }
 }

@@ -19,8 +19,8 @@ use super::{Engine, Target, Turn};
 use crate::event::Event;
 use crate::wait::GuestWait;
 
-/// How long nothing may be seen before an evacuation counts as called off: KubeVirt may have been about to make a
-/// migration when the mark went.
+/// How long nothing that is to be called off may be seen before an evacuation counts as called off: KubeVirt may have been
+/// about to make a migration when the mark went.
 const QUIET: Duration = Duration::from_millis(1500);
 /// How long it may take in all.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -143,6 +143,12 @@ impl Engine {
         if let Some(migration) = migration {
             let name = migration.metadata.key.name.clone();
             if migration.is_copying() && !call.is_whole {
+                // It may have failed since, and KubeVirt have begun another before the mark went: only what is seen to
+                // copy for a while is what goes on.
+                let since = *call.quiet_since.get_or_insert(now.elapsed);
+                if now.elapsed < since + QUIET {
+                    return Self::wake_at(turn, since + QUIET);
+                }
                 let end = match call.end.clone() {
                     GuestEnd::CalledOff => GuestEnd::StillCopying { migration: name },
                     other => other,

@@ -112,6 +112,25 @@ fn a_guest_that_was_asked_to_leave_and_cannot_any_more_is_planned_anew() {
     assert!(world.outcome != Some(Outcome::Done) || world.is_empty(), "{}", world.story());
 }
 
+/// The migration that the view shows copying has failed, and KubeVirt has begun another before the mark went.
+#[test]
+fn what_copied_when_the_evacuation_was_called_off_may_be_over_and_another_begun() {
+    let kind = |strategy, migratable| Kind { strategy, migratable, owner: "Always" };
+    let kinds = [kind("LiveMigrate", false), kind("LiveMigrate", true), kind("None", false)];
+    let mut world = GuestWorld::new(&kinds, NonMigratable::Restart);
+    let steps = [100, 10, 199, 145, 10].map(Act::KubeVirt);
+    for act in [&[Act::Execute(0), Act::Answer(0), Act::Kill][..], &steps].concat() {
+        world.act(act);
+    }
+    world.interrupt();
+    let rest = [Act::KubeVirt(10), Act::Time, Act::Fail(0), Act::KubeVirt(142), Act::Execute(35), Act::Deliver(246)];
+    for act in rest {
+        world.act(act);
+    }
+    world.settle();
+    assert!(!world.goes_on(false), "{}", world.story());
+}
+
 proptest! {
     #![proptest_config(shrinking())]
 
