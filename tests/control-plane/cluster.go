@@ -199,22 +199,49 @@ func stageFlags(path string) ([]string, error) {
 	return flags, nil
 }
 
+// portBlock is a range of loopback ports that this process has claimed, and how many of them it has handed out.
+type portBlock struct {
+	claim net.Listener
+	first int
+	taken int
+}
+
+// portsPerBlock is how many ports a block has, of which the first one is the claim.
+const portsPerBlock = 16
+
+var ports portBlock
+
 // freePorts finds loopback ports nobody listens on, below the range from which the kernel takes the ports of outgoing
-// connections: one of those could take the port between this look and the child's start.
+// connections: one of those could take the port between this look and the child's start. So could another control plane,
+// wherefore each claims a block of ports by listening on the first one for as long as it lives.
 func freePorts(count int) ([]int, error) {
-	ports := make([]int, 0, count)
-	for range 1000 {
-		listener, err := net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", 20000+rand.IntN(12000)))
+	for attempt := 0; ports.claim == nil; attempt++ {
+		if attempt == 1000 {
+			return nil, errors.New("no free block of loopback ports between 20000 and 32000")
+		}
+		first := 20000 + portsPerBlock*rand.IntN(12000/portsPerBlock)
+		listener, err := net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", first))
 		if err != nil {
 			continue
 		}
-		defer listener.Close()
-		ports = append(ports, listener.Addr().(*net.TCPAddr).Port)
-		if len(ports) == count {
-			return ports, nil
-		}
+		ports = portBlock{claim: listener, first: first}
 	}
-	return nil, errors.New("no free loopback port between 20000 and 32000")
+	found := make([]int, 0, count)
+	for len(found) < count {
+		ports.taken++
+		if ports.taken == portsPerBlock {
+			return nil, fmt.Errorf("no free loopback port left between %d and %d", ports.first, ports.first+portsPerBlock)
+		}
+		listener, err := net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", ports.first+ports.taken))
+		if err != nil {
+			continue
+		}
+		if err := listener.Close(); err != nil {
+			return nil, err
+		}
+		found = append(found, ports.first+ports.taken)
+	}
+	return found, nil
 }
 
 // start starts all children and returns once the cluster can be used.

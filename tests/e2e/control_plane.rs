@@ -83,8 +83,8 @@ async fn control_plane_ends_when_it_is_killed() {
     fs::remove_dir_all(control_plane.folder()).unwrap();
 }
 
-#[test]
-fn control_plane_that_loses_a_child_says_which() {
+#[tokio::test]
+async fn control_plane_that_loses_a_child_says_which() {
     let folder = tempfile::tempdir().unwrap();
     let programs = ControlPlane::shared().programs();
     let mut run = Command::new(programs.join("control-plane"))
@@ -99,6 +99,11 @@ fn control_plane_that_loses_a_child_says_which() {
     BufReader::new(run.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
     let pids: BTreeMap<String, u32> =
         serde_json::from_value(serde_json::from_str::<Value>(&line).unwrap()["pids"].take()).unwrap();
+
+    // So that its last words are known.
+    let log = folder.path().join("kwok.log");
+    let watches = || async { fs::read_to_string(&log).unwrap_or_default().contains("Watch nodes") };
+    eventually("kwok watches nodes", Duration::from_secs(60), watches).await;
 
     // Its input stays open: it would end without an error when that ends.
     let input = run.stdin.take();
@@ -139,7 +144,8 @@ async fn drain_moves_pods_and_leaves_its_traces() {
     let namespace = Namespace::fresh(ControlPlane::shared(), "drain").await;
     let old = namespace.node("old").create().await;
     namespace.service("web").create().await;
-    namespace.deployment("web").ready_after("1s").ready().await;
+    // Long enough for the slice to be without an endpoint.
+    namespace.deployment("web").ready_after("3s").ready().await;
     namespace.ready_endpoints("web", 1).await;
     let new = namespace.node("new").create().await;
     let moved = namespace.pods("app=web").await.remove(0);

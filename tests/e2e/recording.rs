@@ -12,7 +12,9 @@ async fn recorder_sees_a_rollout_make_before_it_breaks() {
     let namespace = Namespace::fresh(ControlPlane::shared(), "rollout").await;
     namespace.node("a").create().await;
     namespace.service("web").create().await;
-    namespace.deployment("web").ready_after("500ms").max_surge(1).max_unavailable(0).ready().await;
+    // Both serve for a while, so that no slice leaves one of them out.
+    let patient = |json: &mut serde_json::Value| json["spec"]["minReadySeconds"] = json!(2);
+    namespace.deployment("web").edit(patient).ready_after("500ms").max_surge(1).max_unavailable(0).ready().await;
     namespace.ready_endpoints("web", 1).await;
 
     let mut recorder = EndpointRecorder::start(&namespace).await;

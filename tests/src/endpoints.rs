@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures::{StreamExt, pin_mut, stream};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{ListParams, ObjectList};
 use kube::{Api, ResourceExt};
@@ -18,7 +18,7 @@ use tokio::time;
 
 use crate::changes::{Change, Gap, changes_since, version_number};
 use crate::namespace::Namespace;
-use crate::wait::DEADLINE;
+use crate::wait::{DEADLINE, eventually};
 
 /// The ready endpoints of a Service from one moment until the next sample.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +35,7 @@ pub struct Sample {
 #[derive(Debug)]
 pub struct EndpointRecorder {
     slices: Api<EndpointSlice>,
+    pods: Api<Pod>,
     record: watch::Receiver<Record>,
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
@@ -54,8 +55,15 @@ struct Record {
 struct Slice {
     service: String,
     version: u64,
-    /// The ready endpoints and their nodes.
-    ready: Vec<(String, Option<String>)>,
+    ready: Vec<Endpoint>,
+}
+
+#[derive(Debug)]
+struct Endpoint {
+    /// The pod, or the address of what is no pod.
+    name: String,
+    is_pod: bool,
+    node: Option<String>,
 }
 
 enum Seen {
@@ -99,7 +107,7 @@ impl EndpointRecorder {
                 }
             }
         });
-        Self { slices: again, record, stop, tasks }
+        Self { slices: again, pods: namespace.api(), record, stop, tasks }
     }
 
     /// Returns every state the Service was in, oldest first; the last one still is.
@@ -155,8 +163,15 @@ impl EndpointRecorder {
         self.history(service).pop().expect("a history has a first sample")
     }
 
-    /// Ends the record once all that has happened by now is in it; it can be asked afterwards.
+    /// Ends the record once all that has happened by now is in it, as far as pods that are gone or about to go are concerned
+    /// also what kube-controller-manager has yet to write of it; it can be asked afterwards.
     pub async fn stop(&mut self) {
+        eventually("no pod that is gone is still a ready endpoint", DEADLINE, || async {
+            let all = self.pods.list(&ListParams::default()).await.expect("the pods can be listed");
+            let serving = all.items.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none());
+            self.record.borrow().ready_pods().is_subset(&serving.map(ResourceExt::name_any).collect())
+        })
+        .await;
         let now = self.slices.list(&ListParams::default()).await.expect("the endpoint slices can be listed");
         let mut record = self.record.clone();
         let catching_up = record.wait_for(|record| record.gap.is_some() || record.has_reached(&now));
@@ -200,12 +215,24 @@ impl Record {
             .filter(|endpoint| endpoint.conditions.as_ref().and_then(|conditions| conditions.ready).unwrap_or(true))
             .map(|endpoint| {
                 let pod = endpoint.target_ref.as_ref().and_then(|target| target.name.clone());
+                let is_pod = pod.is_some();
                 let address = || endpoint.addresses.first().cloned().unwrap_or_default();
-                (pod.unwrap_or_else(address), endpoint.node_name.clone())
+                Endpoint { name: pod.unwrap_or_else(address), is_pod, node: endpoint.node_name.clone() }
             })
             .collect();
         let version = version_of(slice);
         self.slices.insert(slice.name_any(), Slice { service: service.clone(), version, ready });
+    }
+
+    /// An endpoint of a node that is gone serves nobody, whatever its slice still says.
+    fn serves(&self, endpoint: &Endpoint) -> bool {
+        endpoint.node.as_ref().is_none_or(|node| self.nodes.contains(node))
+    }
+
+    /// The pods that are ready endpoints of any Service.
+    fn ready_pods(&self) -> BTreeSet<String> {
+        let endpoints = self.slices.values().flat_map(|slice| &slice.ready);
+        endpoints.filter(|endpoint| endpoint.is_pod && self.serves(endpoint)).map(|one| one.name.clone()).collect()
     }
 
     /// Returns whether everything in a list is in the record, and what the list no longer has is out of it.
@@ -227,12 +254,9 @@ impl Record {
             self.history.keys().map(|service| (service.as_str(), Default::default())).collect();
         for slice in self.slices.values() {
             let (ready, nodes) = states.entry(&slice.service).or_default();
-            for (pod, node) in &slice.ready {
-                // An endpoint of a node that is gone serves nobody, whatever its slice still says.
-                if node.as_ref().is_none_or(|node| self.nodes.contains(node)) {
-                    ready.insert(pod.clone());
-                    nodes.extend(node.clone());
-                }
+            for endpoint in slice.ready.iter().filter(|endpoint| self.serves(endpoint)) {
+                ready.insert(endpoint.name.clone());
+                nodes.extend(endpoint.node.clone());
             }
         }
         let states: Vec<(String, Sample)> = states

@@ -30,6 +30,7 @@ use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
+use tokio::time::Instant;
 
 use crate::control_plane::ControlPlane;
 use crate::tls_server::{Endpoint, Server};
@@ -189,7 +190,9 @@ impl KubeVirt {
     /// Starts virt-api again, at the same address; returns once the API server reaches it.
     pub async fn start_virt_api(&self) {
         self.server().want(true).await;
-        install::look_at_api_service(&self.control_plane.client().await, "virt-api has been started again").await;
+        let client = self.control_plane.client().await;
+        install::look_at_api_service(&client, "virt-api has been started again").await;
+        install::subresources_answer(&client).await;
     }
 
     /// Shows another version in the KubeVirt object, and behaves like it where this module knows a difference. For a
@@ -213,6 +216,13 @@ impl KubeVirt {
     /// Returns the refusals that virt-controller and virt-handler got and did not expect, for a message of a test.
     pub fn complaints(&self) -> Vec<String> {
         self.controller.as_ref().map(Controller::complaints).unwrap_or_default()
+    }
+
+    /// Returns when virt-controller wrote that a migration (by its uid) is in a phase, "" for the one in which it is made. What a
+    /// watch shows of it comes later.
+    pub fn entered(&self, migration: &str, phase: &str) -> Instant {
+        let entered = self.controller.as_ref().and_then(|controller| controller.entered(migration, phase));
+        entered.unwrap_or_else(|| panic!("migration {migration} was never {phase:?}"))
     }
 
     /// Takes away what would make the API server ask a stand-in that has ended: for a cluster that outlives it.

@@ -2,6 +2,8 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::{Ipv4Addr, TcpListener as StdListener};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::{Request, Response};
 use http_body_util::Full;
@@ -36,11 +38,14 @@ impl Endpoint {
     /// Chooses a port below those that the kernel gives to outgoing connections: one of them could take the port while
     /// the server is down.
     pub(crate) fn on_free_port() -> Self {
-        let seed = RandomState::new();
-        let port = (0..1000_u32)
-            .map(|attempt| 20_000 + u16::try_from(seed.hash_one(attempt) % 12_000).unwrap_or_default())
+        // The control planes' are above. No two endpoints of this process get the same.
+        static TRIED: AtomicU64 = AtomicU64::new(0);
+        static SEED: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(()) % 1_000_000);
+        let port = std::iter::repeat_with(|| *SEED + TRIED.fetch_add(1, Ordering::Relaxed))
+            .take(1000)
+            .map(|number| 12_000 + u16::try_from(number % 8_000).unwrap_or_default())
             .find(|port| StdListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
-            .expect("a port between 20000 and 32000 is free");
+            .expect("a port between 12000 and 20000 is free");
         Self { port, identity: Identity::of(&["127.0.0.1", "localhost"]) }
     }
 

@@ -11,6 +11,7 @@ use e2e::{ControlPlane, Namespace, Plugin, Run};
 use futures::{StreamExt, stream};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
+use kube::runtime::watcher;
 use serde_json::Value;
 use tokio::task::LocalSet;
 
@@ -18,6 +19,8 @@ use super::town::{Room, Town};
 use super::world::{Done, word};
 
 const TOWNS: u64 = 60;
+/// How long one of them may take, however slow the machine: longer than the run waits for a replacement.
+const PATIENCE: Duration = Duration::from_secs(360);
 /// How many there are at the same time.
 const AT_ONCE: usize = 15;
 /// The rooms that are drawn, in turn.
@@ -67,7 +70,8 @@ async fn rehearse_and_run(number: u64, room: Room) -> Outcome {
     let ns = Namespace::fresh(ControlPlane::shared(), "town").await;
     let town = Town::draw(&mut Dice::new(seed() * 1000 + number), room);
     let old = town.build(&ns).await;
-    let dry = Plugin::safedrain(&ns).args([old.as_str(), "--dry-run=client", "-o", "json"]).run().await;
+    let dry =
+        Plugin::safedrain(&ns).args([old.as_str(), "--dry-run=client", "-o", "json"]).deadline(PATIENCE).run().await;
     let plan = dry.json();
     let fits = plan["capacity"]["fits"].as_str().expect("a word on room").to_owned();
     let pods: Vec<_> = plan["nodes"][0]["pods"].as_array().unwrap().iter().map(Planned::read).collect();
@@ -78,7 +82,7 @@ async fn rehearse_and_run(number: u64, room: Room) -> Outcome {
     // Where a pod finds no place the run waits in vain, and otherwise for as long as a slow machine takes.
     let patience = if fits == "yes" { "--replacement-timeout=5m" } else { "--replacement-timeout=30s" };
     let run = Plugin::safedrain(&ns).args([old.as_str(), "--settle=0s", patience]).args(consents);
-    let run = run.run().await;
+    let run = run.deadline(PATIENCE).run().await;
     let ended = Ended { ns: &ns, old: &old, town: &town, pods: &pods, run: &run };
     let wrong = ended.differences(&fits).await;
     let wrong = wrong.into_iter().map(|what| format!("{what}\n{town:#?}\n{dry}\n{run}")).collect();
@@ -150,7 +154,8 @@ impl Ended<'_> {
                     && moved >= self.said(&workload.name, "yes")
             })
         };
-        self.ns.until("", &format!("all is at rest after {}", self.run), is_at_rest).await
+        let description = format!("all is at rest after {}", self.run);
+        e2e::wait::until(self.ns.api(), watcher::Config::default(), &description, PATIENCE, is_at_rest).await
     }
 
     /// Whether a pod is on another node.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use e2e::{Kubectl, Namespace};
 use futures::StreamExt;
@@ -42,7 +43,13 @@ impl Flock {
         Kubectl::run(ns, ["wait", "--for=condition=Established", &definition, "--timeout=60s"]).await.expect_code(0);
         let api_version = format!("{group}/v1");
         let object = json!({ "apiVersion": api_version, "kind": "Flock", "metadata": { "name": "flock" } });
-        let flock = ns.create(object).await;
+        // That the definition is established does not yet make it known to those who ask what there is.
+        e2e::eventually("a Flock can be made", Duration::from_secs(60), || async {
+            Kubectl::command(ns, ["apply", "-f", "-"]).stdin(&object.to_string()).run().await.code() == 0
+        })
+        .await;
+        let kind = format!("flocks.{group}");
+        let flock = Kubectl::run(ns, ["get", &kind, "flock", "-o", "json"]).await.expect_code(0).json();
         let owner = json!({
             "apiVersion": api_version, "kind": "Flock", "name": "flock", "uid": flock["metadata"]["uid"],
             "controller": true, "blockOwnerDeletion": true,

@@ -1,6 +1,8 @@
 //! Pods whose controllers know them by the labels that their Services ask for: they are given to their namespace until their
 //! replacement serves. `relied_on` has what Kubernetes itself does with such a pod.
 
+use std::time::Duration;
+
 use e2e::{ControlPlane, EndpointRecorder, Kubectl, Namespace, Plugin};
 use k8s_openapi::api::core::v1::{Pod, ReplicationController};
 use kube::ResourceExt;
@@ -121,7 +123,9 @@ async fn rollout(ns: &Namespace) -> String {
     let wait = ["wait", "--for=condition=Established", "crd/rollouts.argoproj.io", "--timeout=60s"];
     Kubectl::run(ns, wait).await.expect_code(0);
     let object = json!({ "apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "metadata": { "name": "web" } });
-    apply(&object).await.expect_code(0);
+    // That the definition is established does not yet make it known to those who ask what there is.
+    e2e::eventually("a Rollout can be made", Duration::from_secs(60), || async { apply(&object).await.code() == 0 })
+        .await;
     let uid = Kubectl::run(ns, ["get", "rollout.argoproj.io", "web", "-o", "jsonpath={.metadata.uid}"]).await;
     uid.expect_code(0).stdout
 }
@@ -221,7 +225,7 @@ async fn a_replica_set_that_is_deleted_without_its_pods_leaves_the_detached_one_
     })
     .await;
     let mut recorder = EndpointRecorder::start(&scene.ns).await;
-    let running = scene.drain().args(["--replacement-timeout=6s"]).spawn();
+    let running = scene.drain().args(["--replacement-timeout=15s"]).spawn();
     let given = |pods: &[Pod]| {
         let is_given = |pod: &Pod| pod.owner_references().iter().any(|owner| owner.kind == "Namespace");
         pods.iter().any(is_given) && pods.len() > 2

@@ -111,7 +111,7 @@ async fn the_others_go_on_when_the_rollout_of_a_webhooks_pod_does_not_end() {
     Kubectl::run(&ns, ["patch", "deployment", "policy", "-p", &sick.to_string()]).await.expect_code(0);
     ns.until("app=policy", "the rollout has begun", |pods: &[Pod]| pods.len() == 2).await;
     let mut recorder = EndpointRecorder::start(&ns).await;
-    let drain = [node.as_str(), "--settle=0s", "--replacement-timeout=4s"];
+    let drain = [node.as_str(), "--settle=0s", "--replacement-timeout=8s"];
     let run = Plugin::safedrain(&ns).args(drain).run().await;
     Kubectl::run(&ns, ["delete", "validatingwebhookconfiguration", &name]).await.expect_code(0);
     let run = run.expect_code(4);

@@ -1,5 +1,7 @@
 //! kubectl's refusals: found before anything is touched, each with the flag that lets the pod go.
 
+use std::time::Duration;
+
 use e2e::{ControlPlane, Kubectl, Namespace, Plugin};
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::json;
@@ -86,12 +88,23 @@ async fn a_right_that_is_missing_is_named_before_anything_happens() {
     ns.create(role("read", everything)).await;
     ns.create(bind("read")).await;
 
+    // What is bound is known a moment later.
+    let may = async |right: &[&str]| {
+        e2e::eventually(&right.join(" "), Duration::from_secs(60), || async {
+            let ask = Kubectl::command(&ns, ["auth", "can-i", "--all-namespaces"]).args(right);
+            ask.user(&user).run().await.code() == 0
+        })
+        .await;
+    };
+    may(&["list", "nodes"]).await;
+
     let run = Plugin::safedrain(&ns).args([&node]).user(&user).run().await.expect_code(3);
     assert!(run.stderr.contains("you may not patch nodes"), "{run}");
 
     ns.create(role("nodes", serde_json::json!([{ "apiGroups": [""], "resources": ["nodes"], "verbs": ["patch"] }])))
         .await;
     ns.create(bind("nodes")).await;
+    may(&["patch", "nodes"]).await;
     let run = Plugin::safedrain(&ns).args([&node]).user(&user).run().await.expect_code(3);
     assert!(run.stderr.contains(&format!("you may not create pods/eviction in {}", ns.name())), "{run}");
     assert!(run.stderr.contains("kubectl auth can-i create pods --subresource=eviction"), "{run}");
@@ -100,6 +113,7 @@ async fn a_right_that_is_missing_is_named_before_anything_happens() {
     ns.node("new").create().await;
     ns.create(role("evict", evict)).await;
     ns.create(bind("evict")).await;
+    may(&["create", "pods", "--subresource=eviction"]).await;
     let run = Plugin::safedrain(&ns).args([&node, "--dry-run=client"]).user(&user).run().await.expect_code(0);
     assert!(
         run.stdout.contains("you may not patch pods in its namespace"),

@@ -2,6 +2,7 @@
 //! that what it says to do helps.
 
 use e2e::{AuditEvent, ControlPlane, Kubectl, Namespace, Plugin, Roles, Run};
+use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
 
 /// A label that tells old and new nodes apart.
@@ -78,6 +79,7 @@ async fn the_patch_that_is_printed_frees_a_tied_pod_and_the_run_ends() {
         })
     };
     ns.until("", "the StatefulSet rolled out", rolled_out).await;
+    ns.until("", "the old ones are gone", |pods: &[Pod]| pods.len() == 5).await;
     let run = plan(&ns, &old, &[]).await.expect_code(0);
     let after = run.json();
     let left = after["nodes"][0]["pods"].as_array().unwrap().clone();

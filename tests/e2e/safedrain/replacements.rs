@@ -34,7 +34,7 @@ impl Scene {
 
     /// The same command each time.
     async fn drain(&self) -> Run {
-        Plugin::safedrain(&self.ns).args([self.old.as_str(), "--settle=0s", "--replacement-timeout=3s"]).run().await
+        Plugin::safedrain(&self.ns).args([self.old.as_str(), "--settle=0s", "--replacement-timeout=8s"]).run().await
     }
 
     /// Drains in vain: for this reason, with every pod where and what it was, and its endpoint with it.

@@ -25,7 +25,8 @@ pub(super) async fn make(ns: &Namespace) {
         ns.create(object).await;
     }
     slow(ns.pod("bare")).create().await;
-    slow(ns.job("batch")).create().await;
+    // Its controller looks again after a second: by then a pod that is told to end is not to have ended well.
+    slow(ns.job("batch")).exit_after("3s").create().await;
     // What does not serve has nothing to hand over.
     ns.deployment("sick").ready_after("never").create().await;
     ns.stateful_set("ill").ready_after("never").create().await;
@@ -135,7 +136,7 @@ async fn exclusive_claim(ns: &Namespace) {
 }
 
 /// A controller of its own without a Deployment above it.
-fn alone(ns: &Namespace, kind: &str, app: &str, replicas: u32) -> Value {
+pub(super) fn alone(ns: &Namespace, kind: &str, app: &str, replicas: u32) -> Value {
     let labels = json!({ "app": app });
     let (api_version, selector) = match kind {
         "ReplicaSet" => ("apps/v1", json!({ "matchLabels": labels })),

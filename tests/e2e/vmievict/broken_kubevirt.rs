@@ -1,5 +1,7 @@
 //! A part of KubeVirt dies in the middle of a run: nothing is lost, and once it is back nothing goes on by itself.
 
+use std::time::Duration;
+
 use e2e::kubevirt::controller::ControllerSetup;
 use e2e::kubevirt::{Setup, machine};
 use e2e::{ControlPlane, KubeVirt, Namespace, Plugin};
@@ -16,7 +18,9 @@ async fn without_virt_handler_on_its_node_a_guest_stays_and_is_not_lost() {
     let (ns, old, new) = two_nodes("vb-handler").await;
     let before = machine::virtual_machine(&ns, "vm").eviction_strategy("LiveMigrate").on(&old).running().await;
     machine::kill_virt_handler(&ns, &old, true).await;
-    let run = Plugin::vmievict(&ns).args([&old, "--vm-timeout=5s"]).run().await.expect_code(4);
+    // Nobody there confirms that the evacuation is called off, which takes the run its whole patience of 90 s.
+    let run = Plugin::vmievict(&ns).args([&old, "--vm-timeout=5s"]).deadline(Duration::from_secs(240));
+    let run = run.run().await.expect_code(4);
     assert!(run.stderr.contains("not moved within --vm-timeout"), "{run}");
     let vmi = machine::until_phase(&ns, "vm", "Running").await;
     assert_eq!(vmi["metadata"]["uid"], before["metadata"]["uid"], "{run}");

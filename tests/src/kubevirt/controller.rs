@@ -53,12 +53,12 @@ use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
-use tokio::time;
+use tokio::time::{self, Instant};
 use tokio::{runtime, select};
 
 use super::Account;
 use crate::control_plane::ControlPlane;
-use cluster::{Cluster, Complaints, Kind, Turn};
+use cluster::{Cluster, Complaints, Kind, Phases, Turn};
 use object::Object;
 use writes::{Actor, Written};
 
@@ -84,6 +84,7 @@ impl Default for ControllerSetup {
 #[derive(Debug)]
 pub struct Controller {
     complaints: Complaints,
+    phases: Phases,
     ending: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -94,7 +95,8 @@ impl Controller {
     pub fn start(control_plane: &ControlPlane, setup: ControllerSetup) -> Self {
         let complaints: Complaints = Arc::new(Mutex::new(Vec::new()));
         let (ending, ended) = oneshot::channel();
-        let (control_plane, noted) = (control_plane.clone(), complaints.clone());
+        let phases = Phases::default();
+        let (control_plane, noted, written) = (control_plane.clone(), complaints.clone(), phases.clone());
         let thread = thread::Builder::new()
             .name("kubevirt-stand-in".to_owned())
             .spawn(move || {
@@ -110,7 +112,7 @@ impl Controller {
                     }
                     let watching = clients.get(&Actor::Kubelet).cloned().expect("it was put in above");
                     let reconciler = Reconciler {
-                        cluster: Cluster::new(clients, noted),
+                        cluster: Cluster::new(clients, noted, written),
                         time_divisor: setup.time_divisor.max(1),
                         failures: HashMap::new(),
                     };
@@ -121,12 +123,18 @@ impl Controller {
                 });
             })
             .expect("a thread can be started");
-        Self { complaints, ending: Some(ending), thread: Some(thread) }
+        Self { complaints, phases, ending: Some(ending), thread: Some(thread) }
     }
 
     /// Returns the refusals that nobody expects, for the message of a test that waited in vain.
     pub fn complaints(&self) -> Vec<String> {
         self.complaints.lock().map(|complaints| complaints.clone()).unwrap_or_default()
+    }
+
+    /// Returns when it first wrote that a migration (by its uid) is in a phase, "" for the one in which it is made.
+    pub fn entered(&self, migration: &str, phase: &str) -> Option<Instant> {
+        let phases = self.phases.lock().ok()?;
+        phases.iter().find(|(uid, own, _)| uid == migration && own == phase).map(|(_, _, at)| *at)
     }
 }
 

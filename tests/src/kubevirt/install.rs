@@ -147,6 +147,16 @@ async fn api_service_available(client: &Client) {
     .await;
 }
 
+/// Waits until the API server passes requests on: it learns a moment later than others that an APIService is available.
+pub(crate) async fn subresources_answer(client: &Client) {
+    let path = "/apis/subresources.kubevirt.io/v1";
+    eventually("virt-api's subresources answer", DEADLINE, || async {
+        let request = http::Request::get(path).body(Vec::new()).expect("a path makes a request");
+        client.request_text(request).await.is_ok()
+    })
+    .await;
+}
+
 /// Waits until a VMI that is created goes through both of virt-api's webhook configurations.
 async fn webhooks_answer(client: &Client) {
     let probe = |labels: Value| {

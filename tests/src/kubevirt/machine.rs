@@ -5,14 +5,14 @@
 
 #![expect(clippy::indexing_slicing, reason = "indexing a JSON template with a name adds what is not there")]
 
-use k8s_openapi::api::core::v1::Pod;
-use kube::Api;
+use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::{DynamicObject, ListParams, Patch, PatchParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::runtime::watcher;
+use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
-use super::controller::behaviour::VIRT_HANDLER;
+use super::controller::behaviour::{VIRT_HANDLER, VIRT_HANDLER_SEEN};
 use crate::namespace::{NAMESPACE_LABEL, Namespace};
 use crate::node::NodeBuilder;
 use crate::wait::{self, DEADLINE};
@@ -23,7 +23,7 @@ pub fn node<'a>(namespace: &'a Namespace, name: &str) -> NodeBuilder<'a> {
 }
 
 /// Kills the virt-handler of a node (by its name in the cluster): its heartbeat stops, and so does what it does for
-/// guests, migrations away from the node included. `false` brings it back.
+/// guests, migrations away from the node included. `false` brings it back. Returns once the stand-in knows.
 pub async fn kill_virt_handler(namespace: &Namespace, node: &str, is_dead: bool) {
     let state = if is_dead { "dead" } else { "alive" };
     let patch = json!({ "metadata": { "annotations": { VIRT_HANDLER: state } } });
@@ -32,6 +32,12 @@ pub async fn kill_virt_handler(namespace: &Namespace, node: &str, is_dead: bool)
         .patch(node, &PatchParams::default(), &Patch::Merge(&patch))
         .await
         .unwrap_or_else(|error| panic!("make the virt-handler of {node} {state}: {error}"));
+    let config = watcher::Config::default().fields(&format!("metadata.name={node}"));
+    let description = format!("the stand-in knows that the virt-handler of {node} is {state}");
+    wait::until(namespace.nodes(), config, &description, DEADLINE, |nodes: &[Node]| {
+        nodes.iter().any(|node| node.annotations().get(VIRT_HANDLER_SEEN).is_some_and(|seen| seen == state))
+    })
+    .await;
 }
 
 /// Returns the API of a kind of group kubevirt.io in a namespace, for example "VirtualMachineInstance".

@@ -95,7 +95,7 @@ async fn migration_deleted_before_the_hand_over_is_gone_at_once() {
 async fn users_migration_takes_the_mark_away() {
     let (ns, a, b) = two_nodes("kt-user").await;
     let vm = machine::virtual_machine(&ns, "vm").eviction_strategy("LiveMigrate").on(&a);
-    vm.migration_time("1s").running().await;
+    vm.annotation("stand-in/hang-migration", "copying").running().await;
     let record = Record::of(&ns).await;
     let source = machine::launchers(&ns, "vm").await.remove(0).metadata.name.unwrap();
     ns.create(json!({
@@ -104,6 +104,7 @@ async fn users_migration_takes_the_mark_away() {
     .await;
     until_migration(&ns, "it is copied", |own| own["status"]["phase"] == "Running").await;
     assert_eq!(super::evict(&ns, &source).await.0, 429);
+    machine::annotate(&ns, "vm", "stand-in/hang-migration", "").await;
     until_migration(&ns, "the VMI moves", |own| own["status"]["phase"] == "Succeeded").await;
     nothing_for(Duration::from_secs(1)).await;
     record.catch_up().await;

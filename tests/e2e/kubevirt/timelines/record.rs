@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "a record says when something was seen")]
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use e2e::Namespace;
 use e2e::wait::DEADLINE;
@@ -63,7 +64,12 @@ impl Record {
                             listed.wait().await;
                             continue;
                         }
-                        Ok(Event::Init | Event::InitDone) | Err(_) => continue,
+                        Ok(Event::Init | Event::InitDone) => continue,
+                        // It tries again by itself, without a pause of its own.
+                        Err(_) => {
+                            time::sleep(Duration::from_millis(25)).await;
+                            continue;
+                        }
                     };
                     let object = serde_json::to_value(object).unwrap();
                     seen.lock().unwrap().push(Seen {
@@ -147,6 +153,11 @@ impl Record {
             }
         }
         names
+    }
+
+    /// Returns how many seconds after the begin of the record it is now.
+    pub(super) fn now(&self) -> f64 {
+        self.began.elapsed().as_secs_f64()
     }
 
     /// Returns how many seconds after the begin of the record an object first was as `is_so` says; gone is null.

@@ -89,8 +89,7 @@ async fn a_pods_mark_that_the_server_does_not_confirm_makes_it_nobodys_pod() {
     ns.deployment("web").ready().await;
     ns.node("new").create().await;
     let set = ns.api::<ReplicaSet>().list(&ListParams::default()).await.unwrap().items.remove(0);
-    elsewhere.deployment("web").on_node(&node).create().await;
-    elsewhere.until("", "the other ReplicaSet", |sets: &[ReplicaSet]| !sets.is_empty()).await;
+    elsewhere.deployment("web").on_node(&node).ready().await;
     let far = elsewhere.api::<ReplicaSet>().list(&ListParams::default()).await.unwrap().items.remove(0);
     let hash = set.labels()["pod-template-hash"].clone();
     let record = |change: &dyn Fn(&mut Value)| {

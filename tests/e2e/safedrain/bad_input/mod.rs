@@ -90,10 +90,15 @@ impl<'a> Transcript<'a> {
     }
 }
 
-/// Leaves out the warnings of runs that other tests have under way on the same cluster.
+/// Leaves out the warnings of runs that other tests have under way on the same cluster, and what is said of a server that takes
+/// its time, which is not what is looked at here.
 fn without_strangers(ns: &Namespace, text: &str) -> String {
     let ours = format!("node {}-", ns.name());
-    let is_ours = |line: &&str| !line.contains("carries the mark of a run") || line.contains(&ours);
+    let waits = format!("waiting for {} to answer", ns.control_plane().server());
+    let is_ours = |line: &&str| {
+        let is_strangers = line.contains("carries the mark of a run") && !line.contains(&ours);
+        !is_strangers && !line.starts_with(&waits) && !line.contains("; asking again in ")
+    };
     text.lines().filter(is_ours).collect::<Vec<_>>().join("\n")
 }
 

@@ -12,8 +12,11 @@ async fn who_lacks_a_right_reads_which_what_still_works_and_which_role_is_enough
     ns.node("new").create().await;
     let mut transcript = Transcript::of(&ns);
     let pod = ns.pods("").await.remove(0);
-    // On top of what it took comes one second for the stamps, which are whole ones, and two for the controllers.
-    transcript.replace(&format!("<{}s", seconds_to_ready(&pod) + 3), "<3s");
+    // On top of what it took comes one second for the stamps, which are whole ones, and two for the controllers; for the run
+    // also the settling of 2 s, and the grace period of 30 s.
+    let took = seconds_to_ready(&pod);
+    transcript.replace(&format!("<{}s", took + 3), "<3s");
+    transcript.replace(&format!("It may take {} s to {} s.", took + 2, took + 35), "It may take 2 s to 35 s.");
     transcript.replace(&pod.metadata.name.unwrap(), "POD");
     let roles = Roles::read("safedrain");
     let without = |rights: &[&str]| {

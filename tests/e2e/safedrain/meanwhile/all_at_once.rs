@@ -131,7 +131,8 @@ async fn drain_as_well(ns: &Namespace, old: &str, new: &str) {
 /// What the others wanted is so.
 async fn check_the_disturbed(ns: &Namespace, run: &Run) {
     ns.deployment_available("rolled").await;
-    assert!(ns.pods("app=rolled").await.iter().all(is_new), "{run}");
+    let rolled = ns.pods("app=rolled").await;
+    assert!(rolled.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()).all(is_new), "{run}");
     for (name, wanted) in [("shrunk", 1), ("grown", 3)] {
         let deployment = ns.api::<Deployment>().get(name).await.unwrap();
         assert_eq!(deployment.spec.unwrap().replicas, Some(wanted), "{name}\n{run}");

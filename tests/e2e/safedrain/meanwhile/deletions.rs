@@ -17,9 +17,9 @@ async fn a_detached_pod_goes_when_its_deployment_is_deleted() {
     })
     .await;
     Kubectl::run(&scene.ns, ["delete", "deployment", "web"]).await.expect_code(0);
-    let ended = scene.resolves().await;
-    ended.web_had(0, 0);
-    assert!(ended.ns.pods("app=web").await.is_empty(), "{}", ended.run);
+    let mut ended = scene.resolves().await;
+    ended.web_had(0, 0).await;
+    ended.web_is_gone().await;
 }
 
 /// Pods that were still to be handed over when their Deployment was deleted go with it: that is no failure of the run.
@@ -30,9 +30,9 @@ async fn a_deployment_that_is_deleted_takes_the_pods_with_it_that_wait_for_their
     })
     .await;
     Kubectl::run(&scene.ns, ["delete", "deployment", "web"]).await.expect_code(0);
-    let ended = scene.resolves().await;
-    ended.web_had(0, 0);
-    assert!(ended.ns.pods("app=web").await.is_empty(), "{}", ended.run);
+    let mut ended = scene.resolves().await;
+    ended.web_had(0, 0).await;
+    ended.web_is_gone().await;
 }
 
 /// Deleted without its pods: its ReplicaSet stays, and with it everything that a handover needs.
@@ -56,16 +56,16 @@ async fn a_deployment_that_is_deleted_without_its_pods_loses_no_endpoint() {
 #[tokio::test]
 async fn a_budget_that_outlives_its_workload_holds_the_detached_pod_and_the_run_says_so() {
     let ns = Namespace::fresh(ControlPlane::shared(), "mw-del-budget").await;
-    let flags = ["--replacement-timeout=5s"];
+    let new = ns.node("new").cordoned().create().await;
+    let flags = ["--replacement-timeout=15s"];
     let scene = Scene::begun_with(ns, 1, &flags, async |ns| {
         ns.deployment("web").exit_after("200ms").ready().await;
         ns.budget("web").min_available(1).ready().await;
     })
     .await;
     let Scene { ns, old, mut recorder, running } = scene;
-    ns.node("new").cordoned().create().await;
     Kubectl::run(&ns, ["delete", "deployment", "web", "--cascade=foreground", "--wait"]).await.expect_code(0);
-    Kubectl::run(&ns, ["uncordon", &ns.node_name("new")]).await.expect_code(0);
+    Kubectl::run(&ns, ["uncordon", &new]).await.expect_code(0);
     let run = running.wait().await.expect_code(4);
     recorder.stop().await;
     assert!(run.stderr.contains("its workload is gone"), "{run}");
@@ -104,8 +104,8 @@ async fn somebody_deletes_the_detached_pod_and_its_replacement_comes_all_the_sam
     let detached = until_detached(&scene.ns, "web").await;
     scene.ns.api::<Pod>().delete(&detached.name_any(), &DeleteParams::default()).await.unwrap();
     scene.ns.pod_gone(&detached).await;
-    let ended = scene.resolves().await;
-    ended.web_had(2, 3);
+    let mut ended = scene.resolves().await;
+    ended.web_had(2, 3).await;
     let audit = ended.ns.audit().await;
     let evictions: Vec<_> = audit.evictions().into_iter().map(|eviction| eviction.name.clone()).collect();
     assert!(!evictions.contains(&detached.name_any()), "nobody evicts what is gone: {evictions:?}\n{}", ended.run);

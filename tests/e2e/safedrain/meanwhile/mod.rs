@@ -20,7 +20,7 @@ mod rollouts;
 mod scaling;
 mod strangers;
 
-use e2e::{ControlPlane, EndpointRecorder, Kubectl, Namespace, Plugin, Run, Running};
+use e2e::{ControlPlane, EndpointRecorder, Kubectl, Namespace, Plugin, Run, Running, Sample};
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
@@ -40,7 +40,7 @@ struct Scene {
     running: Running,
 }
 
-/// A run that has ended, and what was seen meanwhile.
+/// A run that has ended, and what was seen meanwhile and is seen still: what others began may outlast the run.
 struct Ended {
     ns: Namespace,
     old: String,
@@ -90,9 +90,9 @@ impl Scene {
 
     /// The same where the other node is there already.
     async fn ends_well(self, new: String) -> Ended {
-        let Self { ns, old, mut recorder, running } = self;
+        let Self { ns, old, recorder, running } = self;
         let run = running.wait().await.expect_code(0);
-        recorder.stop().await;
+        recorder.until("calm", "it has moved", |sample| sample.ready.len() == 1 && sample.nodes.contains(&new)).await;
         assert_eq!(recorder.counts("calm"), [1, 2, 1], "{run}");
         assert_only_the_node_is_marked(&ns, &old, &run).await;
         Ended { ns, old, new, recorder, run }
@@ -100,14 +100,21 @@ impl Scene {
 }
 
 impl Ended {
-    /// Fails unless `web` had `fewest` ready endpoints at every moment and has `now` at last, all on the other node.
-    fn web_had(&self, fewest: usize, now: usize) {
+    /// Waits until `web` has `now` ready endpoints, all on the other node, and fails unless it had `fewest` at every moment
+    /// until then.
+    async fn web_had(&mut self, fewest: usize, now: usize) {
         let Self { recorder, run, new, old, .. } = self;
-        let counts = recorder.counts("web");
-        assert!(recorder.fewest_ready("web") >= fewest, "{counts:?} endpoints\n{run}");
-        let last = recorder.history("web").pop().unwrap();
-        assert_eq!(last.ready.len(), now, "{counts:?} endpoints\n{run}");
-        assert!(!last.nodes.contains(old) && (now == 0 || last.nodes.contains(new)), "{last:?}\n{run}");
+        let is_over = |sample: &Sample| {
+            sample.ready.len() == now && !sample.nodes.contains(old) && (now == 0 || sample.nodes.contains(new))
+        };
+        recorder.until("web", &format!("{now} endpoints, all on the other node"), is_over).await;
+        recorder.stop().await;
+        assert!(recorder.fewest_ready("web") >= fewest, "{:?} endpoints\n{run}", recorder.counts("web"));
+    }
+
+    /// Waits until there is no pod of `web`: the garbage collector takes its time.
+    async fn web_is_gone(&self) {
+        self.ns.until::<Pod>("app=web", "all pods are gone", <[_]>::is_empty).await;
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use e2e::{EndpointRecorder, Namespace, Plugin};
+use e2e::{Namespace, Plugin};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use rustix::process::Signal;
@@ -38,9 +38,9 @@ async fn a_rollout_that_begins_meanwhile_takes_the_place_of_a_single_replica_wit
     })
     .await;
     roll_out(&scene.ns, "500ms").await;
-    let ended = scene.resolves().await;
+    let mut ended = scene.resolves().await;
     ended.ns.deployment_available("web").await;
-    ended.web_had(1, 1);
+    ended.web_had(1, 1).await;
     assert!(are_all_new(&ended.ns).await, "{}", ended.run);
 }
 
@@ -53,14 +53,10 @@ async fn a_rollout_that_begins_meanwhile_and_the_run_lose_none_of_three_endpoint
     })
     .await;
     roll_out(&scene.ns, "500ms").await;
-    let ended = scene.resolves().await;
-    ended.ns.deployment_available("web").await;
+    let mut ended = scene.resolves().await;
     // The run may have ended before the rollout.
-    let mut after = EndpointRecorder::start(&ended.ns).await;
-    after.until("web", "three endpoints", |sample| sample.ready.len() == 3).await;
-    after.stop().await;
-    assert_eq!(ended.recorder.fewest_ready("web"), 3, "{:?}\n{}", ended.recorder.counts("web"), ended.run);
-    assert_eq!(after.fewest_ready("web"), 3, "{:?}\n{}", after.counts("web"), ended.run);
+    ended.ns.deployment_available("web").await;
+    ended.web_had(3, 3).await;
     assert!(are_all_new(&ended.ns).await, "{}", ended.run);
 }
 
@@ -111,6 +107,7 @@ async fn an_interrupt_during_a_rollout_leaves_the_detached_pod_serving() {
     let again = Plugin::safedrain(&ns).args([old.as_str(), "--settle=0s", "--yes"]).deadline(Duration::from_secs(60));
     let again = again.run().await.expect_code(0);
     ns.pod_gone(&detached).await;
+    ns.deployment_available("web").await;
     recorder.stop().await;
     assert_eq!(recorder.fewest_ready("web"), 1, "{:?}\n{stopped}\n{again}", recorder.counts("web"));
     assert!(are_all_new(&ns).await, "{again}");

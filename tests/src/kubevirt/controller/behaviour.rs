@@ -28,6 +28,9 @@ use super::object::{Object, duration};
 /// The annotation of a node that tells of its virt-handler.
 pub(crate) const VIRT_HANDLER: &str = "stand-in/virt-handler";
 
+/// The annotation of a node by which the stand-in says what it knows of that: until then it acts on what was before.
+pub(crate) const VIRT_HANDLER_SEEN: &str = "stand-in/virt-handler-seen";
+
 const DEFAULT_COPY: Duration = Duration::from_millis(200);
 
 /// How a VMI behaves.

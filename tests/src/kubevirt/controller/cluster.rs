@@ -76,6 +76,10 @@ fn guest_of(kind: Kind, object: &Object) -> Option<String> {
     Some(key(object.namespace(), name))
 }
 
+/// When the stand-in wrote which phase of which migration (by its uid): what a watch shows of it comes later, and now and then
+/// much later.
+pub(super) type Phases = Arc<Mutex<Vec<(String, String, Instant)>>>;
+
 /// What went wrong so far, for the message of a test that waits in vain.
 pub(super) type Complaints = Arc<Mutex<Vec<String>>>;
 
@@ -100,10 +104,13 @@ pub(super) struct Cluster {
     /// Something was written since this was last cleared.
     pub(super) has_written: bool,
     pub(super) complaints: Complaints,
+    pub(super) phases: Phases,
+    /// The namespaces that are going away, in which nothing can be made any more.
+    pub(super) ending: HashSet<String>,
 }
 
 impl Cluster {
-    pub(super) fn new(clients: BTreeMap<Actor, Client>, complaints: Complaints) -> Self {
+    pub(super) fn new(clients: BTreeMap<Actor, Client>, complaints: Complaints, phases: Phases) -> Self {
         Self {
             clients,
             objects: BTreeMap::new(),
@@ -117,6 +124,8 @@ impl Cluster {
             subject: String::new(),
             has_written: false,
             complaints,
+            phases,
+            ending: HashSet::new(),
         }
     }
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::Reconciler;
-use super::behaviour::{VIRT_HANDLER, has_handler};
+use super::behaviour::{VIRT_HANDLER, VIRT_HANDLER_SEEN, has_handler};
 use super::cluster::Kind;
 use super::object::{Object, merge, now};
 use super::writes::{Actor, Written};
@@ -38,6 +38,8 @@ impl Reconciler {
         if !node.has_annotation(VIRT_HANDLER) || node.is_deleting() {
             return Ok(());
         }
+        let seen = json!({ "metadata": { "annotations": { VIRT_HANDLER_SEEN: node.annotation(VIRT_HANDLER) } } });
+        let node = &*self.cluster.ensure(Actor::Kubelet, Kind::Node, node, seen).await?;
         if !has_handler(node) {
             return self.watch_heart(node).await;
         }

@@ -35,6 +35,12 @@ pub(super) struct Refused {
     pub(super) message: String,
 }
 
+impl Refused {
+    fn is_of_an_ending_namespace(&self) -> bool {
+        self.code == 403 && self.message.contains("because it is being terminated")
+    }
+}
+
 /// The answer to a write.
 pub(super) type Written<T> = Result<T, Refused>;
 
@@ -42,8 +48,7 @@ impl Cluster {
     /// Notes a refusal that nobody expects, and looks again soon. Conflicts and absences come right by the watch, and in a
     /// namespace that is going away nothing has to be made.
     pub(super) fn note(&mut self, what: &str, refused: &Refused) {
-        let is_ending = refused.code == 403 && refused.message.contains("because it is being terminated");
-        if matches!(refused.code, 404 | 409) || is_ending {
+        if matches!(refused.code, 404 | 409) || refused.is_of_an_ending_namespace() {
             return;
         }
         self.complain(format!("{what}: {} {}", refused.code, refused.message));
@@ -61,9 +66,16 @@ impl Cluster {
     /// Creates an object, in a namespace unless that is "".
     pub(super) async fn create(&mut self, kind: Kind, object: &Value) -> Written<Arc<Object>> {
         let namespace = object.pointer("/metadata/namespace").and_then(Value::as_str).unwrap_or_default();
+        if self.ending.contains(namespace) {
+            // It said so once; asking again with every turn would cost others their time.
+            return Err(Refused { code: 404, message: format!("namespace {namespace} is going away") });
+        }
         let path = collection(&kind.resource(), namespace);
-        let created = self.send(Actor::Controller, Method::POST, &path, object).await?;
-        Ok(self.wrote(kind, created))
+        let created = self.send(Actor::Controller, Method::POST, &path, object).await;
+        if created.as_ref().is_err_and(Refused::is_of_an_ending_namespace) {
+            self.ending.insert(namespace.to_owned());
+        }
+        Ok(self.wrote(kind, created?))
     }
 
     /// Merges a patch into an object, unless it would change nothing; returns the object as it then is. What is in
@@ -128,6 +140,9 @@ impl Cluster {
 
     /// Tells an event of an object; the same again counts up, as client-go's recorder does it.
     pub(super) async fn event(&mut self, kind: Kind, object: &Object, warning: bool, reason: &str, message: &str) {
+        if self.ending.contains(object.namespace()) {
+            return;
+        }
         let resource = kind.resource();
         let path = format!("/api/v1/namespaces/{}/events", object.namespace());
         let id = (object.uid().to_owned(), reason.to_owned(), message.to_owned());
@@ -157,6 +172,9 @@ impl Cluster {
             sent
         };
         if let Err(refused) = sent {
+            if refused.is_of_an_ending_namespace() {
+                self.ending.insert(object.namespace().to_owned());
+            }
             self.note(&format!("event {reason} of {}", object.key()), &refused);
         }
     }
@@ -168,6 +186,11 @@ impl Cluster {
 
     fn wrote(&mut self, kind: Kind, object: Value) -> Arc<Object> {
         let object = Arc::new(Object(object));
+        if kind == Kind::Migration
+            && let Ok(mut phases) = self.phases.lock()
+        {
+            phases.push((object.uid().to_owned(), object.phase().to_owned(), Instant::now()));
+        }
         self.keep(kind, object.clone());
         self.has_written = true;
         object
