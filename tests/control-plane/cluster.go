@@ -229,7 +229,7 @@ func freePorts(count int) ([]int, error) {
 	found := make([]int, 0, count)
 	for len(found) < count {
 		ports.taken++
-		if ports.taken == portsPerBlock {
+		if ports.taken >= portsPerBlock {
 			return nil, fmt.Errorf("no free loopback port left between %d and %d", ports.first, ports.first+portsPerBlock)
 		}
 		listener, err := net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", ports.first+ports.taken))

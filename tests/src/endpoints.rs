@@ -169,7 +169,8 @@ impl EndpointRecorder {
         eventually("no pod that is gone is still a ready endpoint", DEADLINE, || async {
             let all = self.pods.list(&ListParams::default()).await.expect("the pods can be listed");
             let serving = all.items.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none());
-            self.record.borrow().ready_pods().is_subset(&serving.map(ResourceExt::name_any).collect())
+            let record = self.record.borrow();
+            record.gap.is_some() || record.ready_pods().is_subset(&serving.map(ResourceExt::name_any).collect())
         })
         .await;
         let now = self.slices.list(&ListParams::default()).await.expect("the endpoint slices can be listed");
@@ -214,7 +215,9 @@ impl Record {
             .iter()
             .filter(|endpoint| endpoint.conditions.as_ref().and_then(|conditions| conditions.ready).unwrap_or(true))
             .map(|endpoint| {
-                let pod = endpoint.target_ref.as_ref().and_then(|target| target.name.clone());
+                let target = endpoint.target_ref.as_ref();
+                let pod =
+                    target.filter(|target| target.kind.as_deref() == Some("Pod")).and_then(|pod| pod.name.clone());
                 let is_pod = pod.is_some();
                 let address = || endpoint.addresses.first().cloned().unwrap_or_default();
                 Endpoint { name: pod.unwrap_or_else(address), is_pod, node: endpoint.node_name.clone() }

@@ -76,14 +76,15 @@ pub async fn send(
     tokio::time::timeout(LIMIT, sending).await.unwrap_or(Err(CallError::Timeout(LIMIT)))
 }
 
-/// The name of an event: of its object and the moment, as client-go's recorder names them (`tools/events`,
-/// `GenerateEventName`). Seconds are all that an event keeps of its time: of one second the list still is in order.
+/// The name of an event: of its object and the moment, as client-go's recorder names them (`tools/record/util`,
+/// `GenerateEventName`). Seconds are all that an event keeps of its time: so those of one object are listed in their order.
 fn name_of(object: &str, moment: i128) -> String {
     /// What the name of an object may be long.
     const LONGEST: usize = 253;
     let moment = format!("{moment:x}");
     let kept = object.get(..LONGEST - 1 - moment.len()).unwrap_or(object);
-    format!("{}.{moment}", kept.trim_end_matches(['.', '-']))
+    // The name of an owner is whatever its pod says, and goes into a path.
+    format!("{}.{moment}", kept.trim_end_matches(['.', '-']).replace(['/', '%'], "-"))
 }
 
 async fn create(
@@ -123,6 +124,7 @@ mod tests {
         let (first, second) = (moment("2026-11-28T11:10:01.000000001Z"), moment("2026-11-28T11:10:01.1Z"));
         assert!(name_of("web", first) < name_of("web", second));
         assert_eq!(name_of("web", first), format!("web.{first:x}"));
+        assert!(name_of("a/b%c", first).starts_with("a-b-c."));
         let long = format!("{}.{}", "a".repeat(235), "b".repeat(17));
         let name = name_of(&long, first);
         assert_eq!((name.len(), name.contains("..")), (252, false), "{name}");

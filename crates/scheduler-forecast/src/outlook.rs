@@ -87,7 +87,7 @@ pub struct Question<'a> {
 
 impl Question<'_> {
     /// Whether a pod that goes there is where it should be.
-    pub(crate) fn counts(&self, node: &NodeName) -> bool {
+    pub fn counts(&self, node: &NodeName) -> bool {
         !self.leaving.contains(node) && self.onto.is_none_or(|onto| onto.contains(node))
     }
 }

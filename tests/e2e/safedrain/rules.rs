@@ -17,8 +17,8 @@ pub(super) const RACK: &str = "handover.test/rack";
 pub(super) const DEPLOYMENTS: [&str; 12] =
     ["plain", "anew", "tight", "canary", "walled", "counted", "wanted", "disk", "spread", "apart", "guarded", "ending"];
 
-/// Makes them on the only node there is, and waits until what can be is Ready. All take a second to come up and to end, and
-/// may take five to end. `sick` and `ill` never come up.
+/// Makes them on the only node there is, and waits until what can be is Ready. All take a second to come up and to end, the
+/// Job's three, and may take five to end. `sick` and `ill` never come up.
 pub(super) async fn make(ns: &Namespace) {
     exclusive_claim(ns).await;
     for object in [alone(ns, "ReplicationController", "counter", 1), alone(ns, "ReplicaSet", "single", 1)] {

@@ -69,6 +69,26 @@ async fn an_interrupt_calls_off_what_is_not_copying_yet() {
 }
 
 #[tokio::test]
+async fn an_interrupt_lets_go_on_what_is_copying() {
+    let (ns, old, _) = two_nodes("vo-int-copy").await;
+    let vm = machine::virtual_machine(&ns, "vm").eviction_strategy("LiveMigrate");
+    vm.annotation("stand-in/hang-migration", "copying").on(&old).running().await;
+    let running = Plugin::vmievict(&ns).args([&old]).spawn();
+    running.stderr_contains(" copies it to node ").await;
+    running.signal(Signal::INT);
+    let run = running.wait().await.expect_code(130);
+    let migrations = machine::until(&ns, "VirtualMachineInstanceMigration", "there is one", |all| all.len() == 1).await;
+    let name = migrations[0]["metadata"]["name"].as_str().unwrap();
+    assert!(run.stderr.contains(&format!("migration {name} is copying and goes on")), "{run}");
+    assert_eq!(migrations[0]["status"]["phase"], "Running", "{run}");
+    let vmi = machine::until_phase(&ns, "vm", "Running").await;
+    assert!(vmi["status"]["evacuationNodeName"].is_null(), "no other follows\n{run}");
+    assert!(
+        ns.audit().await.changes().iter().all(|event| !event.resource.starts_with("virtualmachineinstancemigration"))
+    );
+}
+
+#[tokio::test]
 async fn an_undo_after_a_kill_ends_what_goes_on_by_itself_and_gives_the_node_back() {
     let (ns, old, _) = two_nodes("vo-kill").await;
     let vm = machine::virtual_machine(&ns, "vm").eviction_strategy("LiveMigrate");

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use cluster_model::identity::NodeName;
-use cluster_model::kubevirt::Means;
+use cluster_model::kubevirt::{Means, Migration};
 use cluster_model::marks::NodeRun;
 use cluster_model::snapshot::ClusterSnapshot;
 
@@ -113,6 +113,7 @@ impl Engine {
                     "this KubeVirt cannot cancel an evacuation (1.7 can): it goes on until it succeeds".to_owned();
                 return Self::give_guest_up(step, reason, turn);
             }
+            call.quiet_since = None;
             call.asking = Some(CallOffRequest::Unmark);
             let command = GuestCommand::CancelEvacuation { vm: step.id.vm.clone(), node: step.node.clone() };
             return self.send(Target::Guest(step.id.clone()), Command::Guest(command), turn);
@@ -140,21 +141,11 @@ impl Engine {
             }
             None => {}
         }
-        if let Some(migration) = migration {
+        let goes_on =
+            |migration: &Migration| migration.is_copying() && !call.is_whole && migration.metadata.deletion.is_none();
+        let copying = migration.filter(|migration| goes_on(migration)).map(|own| own.metadata.key.name.clone());
+        if let Some(migration) = migration.filter(|_| copying.is_none()) {
             let name = migration.metadata.key.name.clone();
-            if migration.is_copying() && !call.is_whole {
-                // It may have failed since, and KubeVirt have begun another before the mark went: only what is seen to
-                // copy for a while is what goes on.
-                let since = *call.quiet_since.get_or_insert(now.elapsed);
-                if now.elapsed < since + QUIET {
-                    return Self::wake_at(turn, since + QUIET);
-                }
-                let end = match call.end.clone() {
-                    GuestEnd::CalledOff => GuestEnd::StillCopying { migration: name },
-                    other => other,
-                };
-                return Self::end_guest(step, end, turn);
-            }
             call.quiet_since = None;
             if call.deleted.contains(migration.uid()) || migration.metadata.deletion.is_some() {
                 return Self::guest_waits(step, GuestWait::Abort, turn);
@@ -164,19 +155,23 @@ impl Engine {
             let command = GuestCommand::DeleteMigration { migration: migration.metadata.key.clone(), uid };
             return self.send(Target::Guest(step.id.clone()), Command::Guest(command), turn);
         }
+        // Also what copies may have failed since, and KubeVirt have begun another before the mark went: only what is seen for a
+        // while is so.
         let since = *call.quiet_since.get_or_insert(now.elapsed);
         // The same holds for a migration of the run's own.
-        let is_owed = step.was_asked && step.means == Means::CreateMigration && step.migration.is_none();
+        let is_owed =
+            step.was_asked && step.means == Means::CreateMigration && step.migration.is_none() && copying.is_none();
         let quiet = if is_owed { ECHO_PATIENCE } else { QUIET };
         if now.elapsed < since + quiet {
             return Self::wake_at(turn, since + quiet);
         }
         // A migration may have come to its end in the meantime.
-        let end = match &call.end {
+        let end = match (&call.end, copying) {
             _ if instance.node.is_some() && !instance.is_on(&step.node) => {
                 GuestEnd::Migrated { to: instance.node.clone() }
             }
-            end => end.clone(),
+            (GuestEnd::CalledOff, Some(migration)) => GuestEnd::StillCopying { migration },
+            (end, _) => end.clone(),
         };
         Self::end_guest(step, end, turn);
     }

@@ -165,9 +165,12 @@ impl Engine {
     ) {
         let virtualization = cluster.virtualization();
         let seen = (migration.uid().clone(), migration.phase.clone());
-        if step.migration.as_ref() != Some(&seen) {
-            let state = virtualization.instance(&step.id.vm).and_then(|instance| instance.migration_state.as_ref());
-            let target = state.filter(|state| state.is_of(migration.uid())).and_then(|state| state.target_node.clone());
+        let state = virtualization.instance(&step.id.vm).and_then(|instance| instance.migration_state.as_ref());
+        let target = state.filter(|state| state.is_of(migration.uid())).and_then(|state| state.target_node.clone());
+        // The instance, which knows the target, may be seen after the migration's phase.
+        let is_newly_known = target.is_some() && step.target != target;
+        if step.migration.as_ref() != Some(&seen) || is_newly_known {
+            step.target.clone_from(&target);
             turn.events.push(Event::VmMigrating {
                 vm: step.id.vm.clone(),
                 migration: migration.metadata.key.name.clone(),

@@ -68,6 +68,8 @@ pub(super) struct GuestStep {
     pub(super) last_failure: Option<String>,
     /// The migration that was seen last, and its phase.
     pub(super) migration: Option<(Uid, MigrationPhase)>,
+    /// Where that goes, as was told.
+    pub(super) target: Option<NodeName>,
     /// The budgets that it was shut down under.
     pub(super) budgets: BTreeSet<ObjectKey>,
     /// Instances of the same replica set that were there before.
@@ -95,7 +97,7 @@ pub(super) struct CallOff {
     /// Whether a migration that copies already is aborted too.
     pub(super) is_whole: bool,
     pub(super) since: Duration,
-    /// Since when no mark and no migration was seen.
+    /// Since when no mark was seen, and no migration but one that may go on.
     pub(super) quiet_since: Option<Duration>,
     /// The request that is unanswered.
     pub(super) asking: Option<CallOffRequest>,
@@ -205,6 +207,7 @@ impl GuestStep {
             failed: BTreeSet::new(),
             last_failure: None,
             migration: None,
+            target: None,
             budgets: BTreeSet::new(),
             siblings: BTreeSet::new(),
             off_since: None,

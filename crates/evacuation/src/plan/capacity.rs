@@ -88,7 +88,7 @@ fn zone_of(one: &Move, cluster: &Cluster, question: &Question<'_>) -> Option<Str
     let judged = cluster.judge(&one.candidate);
     let is_possible = |verdict: &&scheduler_forecast::Verdict| {
         verdict.rejection.as_ref().is_none_or(|rejection| rejection.reason.passes_with_pods())
-            && !question.leaving.contains(&verdict.node)
+            && question.counts(&verdict.node)
     };
     let zones: BTreeSet<_> = judged
         .iter()

@@ -95,9 +95,18 @@ impl<'a> Transcript<'a> {
 fn without_strangers(ns: &Namespace, text: &str) -> String {
     let ours = format!("node {}-", ns.name());
     let waits = format!("waiting for {} to answer", ns.control_plane().server());
+    // Of what is asked again only what a busy server, or a broken connection to it, explains.
+    let passes = [
+        "has not answered within",
+        "the connection to the API server broke",
+        "answers 429",
+        "answers 503",
+        "answers 504",
+    ];
     let is_ours = |line: &&str| {
         let is_strangers = line.contains("carries the mark of a run") && !line.contains(&ours);
-        !is_strangers && !line.starts_with(&waits) && !line.contains("; asking again in ")
+        let is_busy = line.contains("; asking again in ") && passes.iter().any(|why| line.contains(why));
+        !is_strangers && !line.starts_with(&waits) && !is_busy
     };
     text.lines().filter(is_ours).collect::<Vec<_>>().join("\n")
 }

@@ -17,6 +17,7 @@
 //! |---|---|
 //! | `stand-in/virt-handler` | `alive`: it has a virt-handler, so guests can run there. Without this it has none: no heartbeat, no labels |
 //! | | `dead`: its heartbeat stops, and what its virt-handler does for guests does not happen |
+//! | `stand-in/virt-handler-seen` | what the stand-in knows of that; it writes this itself |
 //! | `handover.test/ready` (see tests/control-plane/stages) | its kubelet does nothing either |
 //!
 //! All of them are read when they matter, so a test may change them while a guest runs.

@@ -105,8 +105,8 @@ pub(super) struct Cluster {
     pub(super) has_written: bool,
     pub(super) complaints: Complaints,
     pub(super) phases: Phases,
-    /// The namespaces that are going away, in which nothing can be made any more.
-    pub(super) ending: HashSet<String>,
+    /// The namespaces that are going away, in which nothing can be made any more, and since when that is known.
+    pub(super) ending: HashMap<String, Instant>,
 }
 
 impl Cluster {
@@ -125,7 +125,7 @@ impl Cluster {
             has_written: false,
             complaints,
             phases,
-            ending: HashSet::new(),
+            ending: HashMap::new(),
         }
     }
 

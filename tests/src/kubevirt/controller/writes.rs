@@ -55,6 +55,11 @@ impl Cluster {
         self.is_due(Instant::now() + RETRY);
     }
 
+    /// Whether nothing can be made in a namespace, as far as was said a short while ago: there may be another of its name.
+    fn is_ending(&self, namespace: &str) -> bool {
+        self.ending.get(namespace).is_some_and(|since| since.elapsed() < Duration::from_secs(5))
+    }
+
     fn complain(&self, text: String) {
         if let Ok(mut complaints) = self.complaints.lock()
             && !complaints.contains(&text)
@@ -66,14 +71,14 @@ impl Cluster {
     /// Creates an object, in a namespace unless that is "".
     pub(super) async fn create(&mut self, kind: Kind, object: &Value) -> Written<Arc<Object>> {
         let namespace = object.pointer("/metadata/namespace").and_then(Value::as_str).unwrap_or_default();
-        if self.ending.contains(namespace) {
-            // It said so once; asking again with every turn would cost others their time.
+        if self.is_ending(namespace) {
+            // It said so; asking again with every turn would cost others their time.
             return Err(Refused { code: 404, message: format!("namespace {namespace} is going away") });
         }
         let path = collection(&kind.resource(), namespace);
         let created = self.send(Actor::Controller, Method::POST, &path, object).await;
         if created.as_ref().is_err_and(Refused::is_of_an_ending_namespace) {
-            self.ending.insert(namespace.to_owned());
+            self.ending.insert(namespace.to_owned(), Instant::now());
         }
         Ok(self.wrote(kind, created?))
     }
@@ -140,7 +145,7 @@ impl Cluster {
 
     /// Tells an event of an object; the same again counts up, as client-go's recorder does it.
     pub(super) async fn event(&mut self, kind: Kind, object: &Object, warning: bool, reason: &str, message: &str) {
-        if self.ending.contains(object.namespace()) {
+        if self.is_ending(object.namespace()) {
             return;
         }
         let resource = kind.resource();
@@ -173,7 +178,7 @@ impl Cluster {
         };
         if let Err(refused) = sent {
             if refused.is_of_an_ending_namespace() {
-                self.ending.insert(object.namespace().to_owned());
+                self.ending.insert(object.namespace().to_owned(), Instant::now());
             }
             self.note(&format!("event {reason} of {}", object.key()), &refused);
         }

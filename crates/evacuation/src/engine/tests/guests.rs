@@ -112,6 +112,28 @@ fn a_guest_that_was_asked_to_leave_and_cannot_any_more_is_planned_anew() {
     assert!(world.outcome != Some(Outcome::Done) || world.is_empty(), "{}", world.story());
 }
 
+/// A copy that is seen to go on is left alone, and is what the end names; it is seen for a while before.
+#[test]
+fn what_copies_when_the_evacuation_is_called_off_goes_on() {
+    let kind = Kind { strategy: "LiveMigrate", migratable: true, owner: "Always" };
+    let mut world = GuestWorld::new(&[kind], NonMigratable::Restart);
+    let (execute, answer) = (Act::Execute(0), Act::Answer(0));
+    for act in [execute, answer, execute, answer].into_iter().chain([Act::KubeVirt(0); 6]).chain([Act::Time]) {
+        world.act(act);
+    }
+    world.interrupt();
+    // The mark goes, which the view shows.
+    for act in [execute, answer, Act::Deliver(0)] {
+        world.act(act);
+        assert_eq!(world.outcome, None, "{}", world.story());
+    }
+    world.act(Act::Time);
+    let story = world.story();
+    assert_eq!(world.outcome, Some(Outcome::Interrupted), "{story}");
+    assert!(story.contains("StillCopying { migration: \"migration-1\" }"), "{story}");
+    assert!(!story.contains("DeleteMigration"), "{story}");
+}
+
 /// The migration that the view shows copying has failed, and KubeVirt has begun another before the mark went.
 #[test]
 fn what_copied_when_the_evacuation_was_called_off_may_be_over_and_another_begun() {
