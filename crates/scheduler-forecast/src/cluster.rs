@@ -4,11 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cluster_model::api::core as v1;
 use cluster_model::identity::NodeName;
-use cluster_model::selector::Labels;
+use cluster_model::selector::{Labels, Selector};
 
+use crate::candidate::Candidate;
 use crate::node::Node;
 use crate::resident::Resident;
 use crate::storage::Storage;
+
+/// Of so many nodes all can be looked at for every question.
+const FEW: usize = 200;
 
 /// Nodes, their pods, storage and namespaces. The order in which objects are added does not matter.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -16,6 +20,9 @@ pub struct Cluster {
     nodes: Vec<Node>,
     /// Where each of them is.
     places: BTreeMap<NodeName, usize>,
+    /// Where pods keep away from pods of a namespace that they name, or of namespaces that they choose by labels (`None`), and
+    /// how many such terms there are: every pod that is judged asks for that.
+    keepers: BTreeMap<Option<String>, BTreeMap<usize, usize>>,
     /// Pods of nodes that have not been added.
     strays: BTreeMap<NodeName, Vec<Resident>>,
     /// Claims, volumes and drivers.
@@ -35,17 +42,25 @@ impl Cluster {
 
     /// Adds a node that is known already.
     pub(crate) fn insert(&mut self, node: Node) {
-        if let Some(known) = self.node_mut(&node.name) {
+        let place = self.place_of(&node.name).unwrap_or(self.nodes.len());
+        let there: Vec<Resident> = self.nodes.get(place).into_iter().flat_map(Node::residents).cloned().collect();
+        for resident in &there {
+            self.count_keeper(place, resident, false);
+        }
+        node.residents().for_each(|resident| self.count_keeper(place, resident, true));
+        if let Some(known) = self.nodes.get_mut(place) {
             *known = node;
         } else {
-            self.places.insert(node.name.clone(), self.nodes.len());
+            self.places.insert(node.name.clone(), place);
             self.nodes.push(node);
         }
     }
 
     /// Takes out the nodes that were added last, with all that is on them.
     pub(crate) fn forget_last(&mut self, count: usize) {
-        for node in self.nodes.drain(self.nodes.len().saturating_sub(count)..) {
+        for _ in 0..count {
+            let Some(node) = self.nodes.pop() else { return };
+            node.residents().for_each(|resident| self.count_keeper(self.nodes.len(), resident, false));
             self.places.remove(&node.name);
         }
     }
@@ -60,9 +75,58 @@ impl Cluster {
 
     /// Puts a pod on a node.
     pub fn place(&mut self, node: &NodeName, resident: Resident) {
-        match self.node_mut(node) {
-            Some(node) => node.add(resident),
+        match self.place_of(node) {
+            Some(place) => self.put(place, resident),
             None => self.strays.entry(node.clone()).or_default().push(resident),
+        }
+    }
+
+    /// Puts a pod on the node at a position.
+    pub(crate) fn put(&mut self, place: usize, resident: Resident) {
+        self.count_keeper(place, &resident, true);
+        if let Some(node) = self.nodes.get_mut(place) {
+            node.add(resident);
+        }
+    }
+
+    /// Takes the pods off the node at a position that are meant, and returns them.
+    pub(crate) fn remove(&mut self, place: usize, is_meant: impl Fn(&Resident) -> bool) -> Vec<Resident> {
+        let gone = self.nodes.get_mut(place).map(|node| node.remove(is_meant)).unwrap_or_default();
+        for resident in &gone {
+            self.count_keeper(place, resident, false);
+        }
+        gone
+    }
+
+    /// Counts what a pod keeps away from, where it is or was.
+    fn count_keeper(&mut self, place: usize, resident: &Resident, is_there: bool) {
+        for term in &resident.anti_affinity {
+            let chosen = (term.namespace_selector != Selector::Nothing).then_some(None);
+            for namespace in term.namespaces.iter().cloned().map(Some).chain(chosen) {
+                let places = self.keepers.entry(namespace.clone()).or_default();
+                let count = places.entry(place).or_default();
+                *count = if is_there { *count + 1 } else { count.saturating_sub(1) };
+                if *count == 0 {
+                    places.remove(&place);
+                }
+                if places.is_empty() {
+                    self.keepers.remove(&namespace);
+                }
+            }
+        }
+    }
+
+    /// The nodes on which pods may keep away from those of a namespace.
+    pub(crate) fn keeping_away_from(&self, namespace: &str) -> impl Iterator<Item = &Node> {
+        let named = self.keepers.get(&Some(namespace.to_owned()));
+        let places = named.into_iter().chain(self.keepers.get(&None)).flat_map(BTreeMap::keys);
+        places.filter_map(|place| self.nodes.get(*place))
+    }
+
+    /// Makes a node take no new pods.
+    pub fn cordon(&mut self, name: &NodeName) {
+        if let Some(node) = self.place_of(name).and_then(|place| self.nodes.get_mut(place)) {
+            node.is_cordoned = true;
         }
     }
 
@@ -77,6 +141,20 @@ impl Cluster {
         self.places.values().filter_map(|place| self.nodes.get(*place))
     }
 
+    /// All nodes, in no order.
+    pub(crate) fn unordered(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// What it takes to make up one's mind about a pod before any node is asked, in nodes that could be asked instead: whoever
+    /// depends on other pods looks at all of them. In a cluster of few nodes that is little.
+    pub(crate) fn effort(&self, pod: &Candidate) -> usize {
+        let Resident { anti_affinity, volumes, .. } = &pod.resident;
+        let is_alone =
+            pod.affinity.is_empty() && pod.spread.is_empty() && anti_affinity.is_empty() && volumes.is_empty();
+        if is_alone { 0 } else { 2 * self.nodes.len().saturating_sub(FEW) }
+    }
+
     /// All nodes with their positions, by name.
     pub(crate) fn positions(&self) -> impl Iterator<Item = (usize, &Node)> {
         self.places.values().filter_map(|place| Some((*place, self.nodes.get(*place)?)))
@@ -87,19 +165,14 @@ impl Cluster {
         self.nodes.get(place)
     }
 
-    /// The node at a position, to change what is on it.
-    pub(crate) fn at_mut(&mut self, place: usize) -> Option<&mut Node> {
-        self.nodes.get_mut(place)
+    /// The position of a node.
+    pub(crate) fn place_of(&self, name: &NodeName) -> Option<usize> {
+        self.places.get(name).copied()
     }
 
     /// One node.
     pub fn node(&self, name: &NodeName) -> Option<&Node> {
-        self.nodes.get(*self.places.get(name)?)
-    }
-
-    /// One node, to change what is on it.
-    pub fn node_mut(&mut self, name: &NodeName) -> Option<&mut Node> {
-        self.nodes.get_mut(*self.places.get(name)?)
+        self.nodes.get(self.place_of(name)?)
     }
 
     /// The labels of a namespace, if it is known.
@@ -110,5 +183,57 @@ impl Cluster {
     /// All namespaces with their labels.
     pub fn namespaces(&self) -> impl Iterator<Item = (&str, &Labels)> {
         self.namespaces.iter().map(|(name, labels)| (name.as_str(), labels))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn read<T: serde::de::DeserializeOwned>(object: Value) -> T {
+        serde_json::from_value(object).unwrap()
+    }
+
+    /// A pod on a node that keeps away from what `term` means.
+    fn keeper(node: &str, mut term: Value) -> v1::Pod {
+        term["topologyKey"] = json!("zone");
+        term["labelSelector"] = json!({"matchLabels": {"app": "web"}});
+        let affinity = json!({"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}});
+        read(json!({
+            "metadata": {"name": node, "namespace": "own", "uid": node},
+            "spec": {"nodeName": node, "affinity": affinity, "containers": []},
+        }))
+    }
+
+    #[test]
+    fn who_keeps_away_from_a_namespace_is_known_while_it_is_there() {
+        let mut cluster = Cluster::default();
+        let told = |cluster: &Cluster, namespace: &str| {
+            cluster.keeping_away_from(namespace).map(|node| node.name.0.clone()).collect::<Vec<_>>()
+        };
+        let node = |name: &str| read::<v1::Node>(json!({"metadata": {"name": name}}));
+        // One comes before its node.
+        cluster.add_pod(&keeper("a", json!({})));
+        for name in ["a", "b", "c"] {
+            cluster.add_node(&node(name));
+        }
+        cluster.add_pod(&keeper("b", json!({"namespaces": ["shop"]})));
+        cluster.add_pod(&keeper("c", json!({"namespaceSelector": {}})));
+        assert_eq!(told(&cluster, "own"), ["a", "c"]);
+        assert_eq!(told(&cluster, "shop"), ["b", "c"]);
+        assert_eq!(told(&cluster, "other"), ["c"]);
+        let place = cluster.place_of(&NodeName::from("b")).unwrap();
+        let gone = cluster.remove(place, |_| true);
+        assert_eq!(told(&cluster, "shop"), ["c"]);
+        for resident in gone {
+            cluster.put(place, resident);
+        }
+        assert_eq!(told(&cluster, "shop"), ["b", "c"]);
+        // A node that is added again is as empty as it comes.
+        cluster.add_node(&node("b"));
+        cluster.forget_last(1);
+        assert_eq!((told(&cluster, "own"), told(&cluster, "shop")), (vec!["a".to_owned()], vec![]));
     }
 }

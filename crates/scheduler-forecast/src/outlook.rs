@@ -216,20 +216,18 @@ fn victim(pod: &Candidate, cluster: &mut Cluster, question: &Question<'_>) -> Op
         return None;
     }
     let is_lower = |priority: i32| priority < pod.resident.priority;
-    let names: Vec<_> = cluster
-        .nodes()
-        .filter(|node| question.counts(&node.name) && node.residents().any(|one| is_lower(one.priority)))
-        .map(|node| node.name.clone())
+    let places: Vec<_> = cluster
+        .positions()
+        .filter(|(_, node)| question.counts(&node.name) && node.residents().any(|one| is_lower(one.priority)))
+        .map(|(place, _)| place)
         .collect();
-    names.into_iter().find_map(|name| {
-        let gone = cluster.node_mut(&name)?.remove(|resident| is_lower(resident.priority));
-        let takes_it =
-            cluster.node(&name).is_some_and(|node| Judgement::prepare(pod, cluster).rejection(node).is_none());
+    places.into_iter().find_map(|place| {
+        let gone = cluster.remove(place, |resident| is_lower(resident.priority));
+        let takes_it = cluster.at(place).is_some_and(|node| Judgement::prepare(pod, cluster).rejection(node).is_none());
         let first = gone.iter().min_by_key(|resident| resident.priority);
         let first = first.map(|resident| (resident.namespace.clone(), resident.name.clone()));
-        let node = cluster.node_mut(&name)?;
         for resident in gone {
-            node.add(resident);
+            cluster.put(place, resident);
         }
         first.filter(|_| takes_it)
     })

@@ -140,7 +140,7 @@ impl Hunt<'_, '_> {
         let (Some(alone), Some(one)) = (self.search.alone.get(index), self.search.question.moves.get(index)) else {
             return Vec::new();
         };
-        self.left = self.left.saturating_sub(alone.possible.len() + 1);
+        self.left = self.left.saturating_sub(alone.possible.len() + 1 + cluster.effort(&one.candidate));
         let judgement = Judgement::prepare(&one.candidate, cluster);
         let takes_it = |place: &usize| cluster.at(*place).is_some_and(|node| judgement.rejection(node).is_none());
         alone.possible.iter().copied().filter(takes_it).collect()
@@ -197,15 +197,11 @@ fn marker(index: usize) -> Uid {
 
 /// Puts the new pod on its node, and takes the old one away if it has stayed until now.
 fn place(index: usize, one: &Move, node: usize, cluster: &mut Cluster) -> Vec<Resident> {
-    if let Some(node) = cluster.at_mut(node) {
-        node.add(Resident { uid: marker(index), ..one.candidate.resident.clone() });
-    }
+    cluster.put(node, Resident { uid: marker(index), ..one.candidate.resident.clone() });
     take(cluster, one)
 }
 
 fn unplace(index: usize, one: &Move, node: usize, old: Vec<Resident>, cluster: &mut Cluster) {
     put_back(cluster, one, old);
-    if let Some(node) = cluster.at_mut(node) {
-        node.remove(|resident| resident.uid == marker(index));
-    }
+    cluster.remove(node, |resident| resident.uid == marker(index));
 }

@@ -74,7 +74,8 @@ pub(crate) fn try_all(
         return tried;
     }
     let mut best: Option<Vec<usize>> = None;
-    for trial in plan(alone, question.moves) {
+    let effort: usize = question.moves.iter().map(|one| cluster.effort(&one.candidate)).sum();
+    for trial in plan(alone, question.moves, effort) {
         let placed = run(&trial, alone, cluster, question);
         tried.trials += 1;
         tried.found.iter_mut().zip(&placed).for_each(|(found, is_placed)| *found += usize::from(*is_placed));
@@ -95,8 +96,8 @@ pub(crate) fn fits(alone: &[Alone], cluster: &mut Cluster, question: &Question<'
     run(&trial, alone, cluster, question).into_iter().all(|is_placed| is_placed)
 }
 
-fn plan(alone: &[Alone], moves: &[Move]) -> Vec<Trial> {
-    let questions: usize = alone.iter().map(|one| one.possible.len()).sum();
+fn plan(alone: &[Alone], moves: &[Move], effort: usize) -> Vec<Trial> {
+    let questions: usize = alone.iter().map(|one| one.possible.len()).sum::<usize>() + effort;
     let number = (QUESTIONS / questions.max(1)).clamp(FEWEST_TRIALS, MOST_TRIALS + alone.len());
     let all: Vec<usize> = (0..moves.len()).collect();
     let sized = |sign: i64| {
@@ -157,9 +158,7 @@ fn run(trial: &Trial, alone: &[Alone], cluster: &mut Cluster, question: &Questio
                 left.push(index);
                 continue;
             };
-            if let Some(node) = cluster.at_mut(node) {
-                node.add(Resident { uid: marker(index), ..one.candidate.resident.clone() });
-            }
+            cluster.put(node, Resident { uid: marker(index), ..one.candidate.resident.clone() });
             if one.stays && !trial.keeps_all {
                 *old = Some(take(cluster, one));
             }
@@ -182,8 +181,8 @@ fn run(trial: &Trial, alone: &[Alone], cluster: &mut Cluster, question: &Questio
         }
     }
     for (index, node) in placed.iter().enumerate() {
-        if let Some(node) = node.and_then(|place| cluster.at_mut(place)) {
-            node.remove(|resident| resident.uid == marker(index));
+        if let Some(place) = *node {
+            cluster.remove(place, |resident| resident.uid == marker(index));
         }
     }
     for (one, old) in question.moves.iter().zip(gone) {
@@ -244,16 +243,14 @@ fn marker(index: usize) -> Uid {
 
 /// Takes the old pod from its node.
 pub(crate) fn take(cluster: &mut Cluster, one: &Move) -> Vec<Resident> {
-    let node = cluster.node_mut(&one.from);
-    node.map(|node| node.remove(|resident| resident.uid == one.pod)).unwrap_or_default()
+    let place = cluster.place_of(&one.from);
+    place.map(|place| cluster.remove(place, |resident| resident.uid == one.pod)).unwrap_or_default()
 }
 
 /// Puts it back.
 pub(crate) fn put_back(cluster: &mut Cluster, one: &Move, old: Vec<Resident>) {
-    if let Some(node) = cluster.node_mut(&one.from) {
-        for resident in old {
-            node.add(resident);
-        }
+    for resident in old {
+        cluster.place(&one.from, resident);
     }
 }
 

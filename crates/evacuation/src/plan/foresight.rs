@@ -79,9 +79,7 @@ impl<'a> Foresight<'a> {
     pub fn look(plan: &DrainPlan, moves: &'a [Move], cluster: &mut Cluster, ground: &Ground) -> Self {
         let leaving: BTreeSet<_> = plan.nodes.iter().map(|node| node.name.clone()).collect();
         for name in &leaving {
-            if let Some(node) = cluster.node_mut(name) {
-                node.is_cordoned = true;
-            }
+            cluster.cordon(name);
         }
         let first = plan.nodes.first();
         let imagined = first.map(|node| imagine(cluster, &node.name, moves, ground.imagined)).unwrap_or_default();

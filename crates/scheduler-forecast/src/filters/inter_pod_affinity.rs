@@ -30,8 +30,8 @@ pub(super) fn prepare<'a>(pod: &'a Candidate, cluster: &'a Cluster) -> Prepared<
         // Only where a term means all namespaces have all pods to be looked at.
         let is_wide = terms().any(|term| term.namespace_selector != Selector::Nothing);
         let namespaces: BTreeSet<&str> = terms().flat_map(|term| &term.namespaces).map(String::as_str).collect();
-        for node in cluster.nodes() {
-            let all = node.residents().filter(|_| is_wide);
+        for node in cluster.unordered() {
+            let all = is_wide.then(|| node.residents()).into_iter().flatten();
             let some = namespaces.iter().filter(|_| !is_wide).flat_map(|name| node.residents_in(name));
             for resident in all.chain(some) {
                 if !near.is_empty() && near.iter().all(|term| means(term, resident)) {
@@ -117,7 +117,7 @@ fn places_of_keepers<'a>(pod: &Resident, cluster: &'a Cluster) -> Places<'a> {
     let nothing = Labels::new();
     let labels = cluster.namespace(&pod.namespace).unwrap_or(&nothing);
     let mut places = Places::new();
-    for node in cluster.nodes() {
+    for node in cluster.keeping_away_from(&pod.namespace) {
         for term in node.avoided() {
             if term.means(&pod.namespace, Some(labels), &pod.labels) {
                 places.extend(place(node, &term.topology_key));

@@ -18,7 +18,7 @@ pub(super) fn prepare<'a>(pod: &'a Candidate, cluster: &'a Cluster) -> Prepared<
     let mut domains: Vec<Domains<'a>> = pod.spread.iter().map(Domains::new).collect();
     // Only nodes that are in a domain of every constraint count for any.
     let is_counted = |node: &&Node| pod.spread.iter().all(|constraint| node.label(&constraint.topology_key).is_some());
-    for node in cluster.nodes().filter(is_counted) {
+    for node in cluster.unordered().iter().filter(is_counted) {
         for domains in &mut domains {
             domains.count(pod, node);
         }

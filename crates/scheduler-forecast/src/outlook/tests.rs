@@ -110,7 +110,8 @@ fn all_ends(cluster: &mut Cluster, question: &Question<'_>, left: &[usize], ends
             let old = trial::take(cluster, one);
             all_ends(cluster, question, &rest, ends);
             trial::put_back(cluster, one, old);
-            cluster.node_mut(&name).unwrap().remove(|resident| resident.uid == uid);
+            let place = cluster.place_of(&name).unwrap();
+            cluster.remove(place, |resident| resident.uid == uid);
         }
         trial::put_back(cluster, one, own);
     }
@@ -146,6 +147,13 @@ proptest! {
             cluster.nodes().map(names).collect::<Vec<_>>()
         };
         prop_assert_eq!(sorted(&cluster), sorted(&before), "the cluster is given back as it was");
+        for one in &moves {
+            let keepers = |cluster: &Cluster| {
+                let nodes = cluster.keeping_away_from(&one.candidate.resident.namespace);
+                nodes.map(|node| node.name.clone()).collect::<Vec<_>>()
+            };
+            prop_assert_eq!(keepers(&cluster), keepers(&before));
+        }
         let mut ends = BTreeSet::new();
         let all: Vec<usize> = (0..moves.len()).collect();
         all_ends(&mut cluster, &question, &all, &mut ends);
