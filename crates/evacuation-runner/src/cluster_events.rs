@@ -67,10 +67,10 @@ pub async fn send(
     if !guard.is_held() {
         return Ok(());
     }
-    // Names of their own within a run.
-    let moments = (now.as_nanosecond()..).zip(events);
-    let sending = stream::iter(moments)
-        .map(|(moment, event)| async move { access.call(create(access, reporter, &event, now, moment)).await })
+    // A moment for each, and with it a name of its own.
+    let moments = (now.as_nanosecond()..).map_while(|moment| Timestamp::from_nanosecond(moment).ok());
+    let sending = stream::iter(moments.zip(events))
+        .map(|(at, event)| async move { access.call(create(access, reporter, &event, at)).await })
         .buffer_unordered(IN_FLIGHT)
         .fold(Ok(()), |before, answer| async { before.and(answer) });
     tokio::time::timeout(LIMIT, sending).await.unwrap_or(Err(CallError::Timeout(LIMIT)))
@@ -78,28 +78,23 @@ pub async fn send(
 
 /// The name of an event: of its object and the moment, as client-go's recorder names them (`tools/record/util`,
 /// `GenerateEventName`). Seconds are all that an event keeps of its time: so those of one object are listed in their order.
-fn name_of(object: &str, moment: i128) -> String {
-    /// What the name of an object may be long.
+fn name_of(object: &str, at: Timestamp) -> String {
+    /// How long a name may be.
     const LONGEST: usize = 253;
-    let moment = format!("{moment:x}");
+    let moment = format!("{:x}", at.as_nanosecond());
     let kept = object.get(..LONGEST - 1 - moment.len()).unwrap_or(object);
     // The name of an owner is whatever its pod says, and goes into a path.
     format!("{}.{moment}", kept.trim_end_matches(['.', '-']).replace(['/', '%'], "-"))
 }
 
-async fn create(
-    access: &ApiAccess,
-    reporter: &str,
-    event: &ClusterEvent,
-    now: Timestamp,
-    moment: i128,
-) -> kube::Result<()> {
+async fn create(access: &ApiAccess, reporter: &str, event: &ClusterEvent, at: Timestamp) -> kube::Result<()> {
     let About { api_version, kind, namespace, name, uid } = &event.about;
-    let at = format!("{now:.0}");
+    let event_name = name_of(name, at);
+    let at = format!("{at:.0}");
     let place = namespace.as_deref().unwrap_or("default");
     let body = json!({
         "apiVersion": "v1", "kind": "Event",
-        "metadata": { "name": name_of(name, moment), "namespace": place },
+        "metadata": { "name": event_name, "namespace": place },
         "involvedObject": {
             "apiVersion": api_version, "kind": kind, "namespace": namespace, "name": name, "uid": uid,
         },
@@ -120,10 +115,10 @@ mod tests {
 
     #[test]
     fn names_are_in_the_order_of_time_and_no_longer_than_a_name_may_be() {
-        let moment = |text: &str| text.parse::<Timestamp>().unwrap().as_nanosecond();
+        let moment = |text: &str| text.parse::<Timestamp>().unwrap();
         let (first, second) = (moment("2026-11-28T11:10:01.000000001Z"), moment("2026-11-28T11:10:01.1Z"));
         assert!(name_of("web", first) < name_of("web", second));
-        assert_eq!(name_of("web", first), format!("web.{first:x}"));
+        assert_eq!(name_of("web", first), format!("web.{:x}", first.as_nanosecond()));
         assert!(name_of("a/b%c", first).starts_with("a-b-c."));
         let long = format!("{}.{}", "a".repeat(235), "b".repeat(17));
         let name = name_of(&long, first);

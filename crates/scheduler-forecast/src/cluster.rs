@@ -4,15 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cluster_model::api::core as v1;
 use cluster_model::identity::NodeName;
-use cluster_model::selector::{Labels, Selector};
+use cluster_model::selector::Labels;
 
-use crate::candidate::Candidate;
+use crate::keepers::Keepers;
 use crate::node::Node;
 use crate::resident::Resident;
 use crate::storage::Storage;
-
-/// Of so many nodes all can be looked at for every question.
-const FEW: usize = 200;
 
 /// Nodes, their pods, storage and namespaces. The order in which objects are added does not matter.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -20,9 +17,7 @@ pub struct Cluster {
     nodes: Vec<Node>,
     /// Where each of them is.
     places: BTreeMap<NodeName, usize>,
-    /// Where pods keep away from pods of a namespace that they name, or of namespaces that they choose by labels (`None`), and
-    /// how many such terms there are: every pod that is judged asks for that.
-    keepers: BTreeMap<Option<String>, BTreeMap<usize, usize>>,
+    keepers: Keepers,
     /// Pods of nodes that have not been added.
     strays: BTreeMap<NodeName, Vec<Resident>>,
     /// Claims, volumes and drivers.
@@ -43,12 +38,9 @@ impl Cluster {
     /// Adds a node that is known already.
     pub(crate) fn insert(&mut self, node: Node) {
         let place = self.place_of(&node.name).unwrap_or(self.nodes.len());
-        let there: Vec<Resident> = self.nodes.get(place).into_iter().flat_map(Node::residents).cloned().collect();
-        for resident in &there {
-            self.count_keeper(place, resident, false);
-        }
-        node.residents().for_each(|resident| self.count_keeper(place, resident, true));
+        node.residents().for_each(|resident| self.keepers.add(place, resident));
         if let Some(known) = self.nodes.get_mut(place) {
+            known.residents().for_each(|resident| self.keepers.remove(place, resident));
             *known = node;
         } else {
             self.places.insert(node.name.clone(), place);
@@ -60,7 +52,7 @@ impl Cluster {
     pub(crate) fn forget_last(&mut self, count: usize) {
         for _ in 0..count {
             let Some(node) = self.nodes.pop() else { return };
-            node.residents().for_each(|resident| self.count_keeper(self.nodes.len(), resident, false));
+            node.residents().for_each(|resident| self.keepers.remove(self.nodes.len(), resident));
             self.places.remove(&node.name);
         }
     }
@@ -83,8 +75,8 @@ impl Cluster {
 
     /// Puts a pod on the node at a position.
     pub(crate) fn put(&mut self, place: usize, resident: Resident) {
-        self.count_keeper(place, &resident, true);
         if let Some(node) = self.nodes.get_mut(place) {
+            self.keepers.add(place, &resident);
             node.add(resident);
         }
     }
@@ -93,34 +85,14 @@ impl Cluster {
     pub(crate) fn remove(&mut self, place: usize, is_meant: impl Fn(&Resident) -> bool) -> Vec<Resident> {
         let gone = self.nodes.get_mut(place).map(|node| node.remove(is_meant)).unwrap_or_default();
         for resident in &gone {
-            self.count_keeper(place, resident, false);
+            self.keepers.remove(place, resident);
         }
         gone
     }
 
-    /// Counts what a pod keeps away from, where it is or was.
-    fn count_keeper(&mut self, place: usize, resident: &Resident, is_there: bool) {
-        for term in &resident.anti_affinity {
-            let chosen = (term.namespace_selector != Selector::Nothing).then_some(None);
-            for namespace in term.namespaces.iter().cloned().map(Some).chain(chosen) {
-                let places = self.keepers.entry(namespace.clone()).or_default();
-                let count = places.entry(place).or_default();
-                *count = if is_there { *count + 1 } else { count.saturating_sub(1) };
-                if *count == 0 {
-                    places.remove(&place);
-                }
-                if places.is_empty() {
-                    self.keepers.remove(&namespace);
-                }
-            }
-        }
-    }
-
     /// The nodes on which pods may keep away from those of a namespace.
     pub(crate) fn keeping_away_from(&self, namespace: &str) -> impl Iterator<Item = &Node> {
-        let named = self.keepers.get(&Some(namespace.to_owned()));
-        let places = named.into_iter().chain(self.keepers.get(&None)).flat_map(BTreeMap::keys);
-        places.filter_map(|place| self.nodes.get(*place))
+        self.keepers.places(namespace).filter_map(|place| self.nodes.get(place))
     }
 
     /// Makes a node take no new pods.
@@ -144,15 +116,6 @@ impl Cluster {
     /// All nodes, in no order.
     pub(crate) fn unordered(&self) -> &[Node] {
         &self.nodes
-    }
-
-    /// What it takes to make up one's mind about a pod before any node is asked, in nodes that could be asked instead: whoever
-    /// depends on other pods looks at all of them. In a cluster of few nodes that is little.
-    pub(crate) fn effort(&self, pod: &Candidate) -> usize {
-        let Resident { anti_affinity, volumes, .. } = &pod.resident;
-        let is_alone =
-            pod.affinity.is_empty() && pod.spread.is_empty() && anti_affinity.is_empty() && volumes.is_empty();
-        if is_alone { 0 } else { 2 * self.nodes.len().saturating_sub(FEW) }
     }
 
     /// All nodes with their positions, by name.

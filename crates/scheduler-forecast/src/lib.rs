@@ -16,6 +16,7 @@ mod filters;
 pub mod imagined;
 pub mod in_tree;
 pub mod judge;
+mod keepers;
 pub mod node;
 pub mod outlook;
 pub mod quota;

@@ -140,7 +140,7 @@ impl Hunt<'_, '_> {
         let (Some(alone), Some(one)) = (self.search.alone.get(index), self.search.question.moves.get(index)) else {
             return Vec::new();
         };
-        self.left = self.left.saturating_sub(alone.possible.len() + 1 + cluster.effort(&one.candidate));
+        self.left = self.left.saturating_sub(alone.possible.len() + 1);
         let judgement = Judgement::prepare(&one.candidate, cluster);
         let takes_it = |place: &usize| cluster.at(*place).is_some_and(|node| judgement.rejection(node).is_none());
         alone.possible.iter().copied().filter(takes_it).collect()

@@ -74,8 +74,7 @@ pub(crate) fn try_all(
         return tried;
     }
     let mut best: Option<Vec<usize>> = None;
-    let effort: usize = question.moves.iter().map(|one| cluster.effort(&one.candidate)).sum();
-    for trial in plan(alone, question.moves, effort) {
+    for trial in plan(alone, question.moves) {
         let placed = run(&trial, alone, cluster, question);
         tried.trials += 1;
         tried.found.iter_mut().zip(&placed).for_each(|(found, is_placed)| *found += usize::from(*is_placed));
@@ -96,8 +95,8 @@ pub(crate) fn fits(alone: &[Alone], cluster: &mut Cluster, question: &Question<'
     run(&trial, alone, cluster, question).into_iter().all(|is_placed| is_placed)
 }
 
-fn plan(alone: &[Alone], moves: &[Move], effort: usize) -> Vec<Trial> {
-    let questions: usize = alone.iter().map(|one| one.possible.len()).sum::<usize>() + effort;
+fn plan(alone: &[Alone], moves: &[Move]) -> Vec<Trial> {
+    let questions: usize = alone.iter().map(|one| one.possible.len()).sum();
     let number = (QUESTIONS / questions.max(1)).clamp(FEWEST_TRIALS, MOST_TRIALS + alone.len());
     let all: Vec<usize> = (0..moves.len()).collect();
     let sized = |sign: i64| {

@@ -24,8 +24,8 @@ async fn after_each(record: &Record, names: &[String], phase: &str) -> Vec<f64> 
 }
 
 fn is_about(waits: &[f64], expected: &[f64]) -> bool {
-    // Never too early; and as late as a busy machine is, which has one virt-controller for all tests.
-    let late = 0.0..4.0 * DIVISOR;
+    // Never too early; and as late as a busy machine is.
+    let late = 0.0..2.0 * DIVISOR;
     waits.len() == expected.len() && waits.iter().zip(expected).all(|(wait, due)| late.contains(&(wait - due)))
 }
 
@@ -43,8 +43,9 @@ async fn migration_that_failed_is_repeated_after_a_wait() {
     assert_eq!(names.len(), 4);
     let waits = after_each(&record, &names, "Scheduling").await;
     assert!(is_about(&waits, &[20.0, 40.0, 80.0]), "{waits:?}");
-    // OBSERVED, corrections 8: the next is there at once, and waits: that it does is told below.
-    assert_eq!(after_each(&record, &names, "").await.len(), 3);
+    // OBSERVED, corrections 8: the next is there at once.
+    let made = after_each(&record, &names, "").await;
+    assert!(made.iter().all(|made| *made < 2.0 * DIVISOR), "{made:?}");
     assert_eq!(record.sequence(VMI, "vm-g", "/status/evacuationNodeName"), ["", &a, ""]);
     assert_eq!(record.sequence(VMI, "vm-g", "/status/nodeName"), [a.clone(), b.clone()]);
     assert!(has_event(&ns, &vmi, "MigrationBackoff", &format!("backoff migrating vmi {}/vm-g", ns.name())).await);
